@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Methods: how the data pages of a batch become the payload of a packet and back.  One vtable, one file per method; the shape of
+ * send_prepare (pages in, IOVs out) is Peter Xu's refactoring of QEMU's multifd.  A method object belongs to one thread and keeps no
+ * state from one packet to the next, so that any packet can be sent again, on another channel, in another order.
+ */
+#ifndef MFD_METHOD_H
+#define MFD_METHOD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/error.h"
+
+/* Ids on the wire, and bits in masks of methods. */
+enum method_id { METHOD_NONE = 0, METHOD_ZLIB = 1, METHOD_ZSTD = 2, METHOD_LZ4_RESERVED = 3 };
+
+/* The most that the pages of one payload hold, decoded: 1024 pages of 4096 bytes, as a packet on the wire. */
+#define METHOD_MAX_BYTES (UINT32_C(4) << 20)
+
+/* Pages of a batch as the sender thread holds them. */
+struct method_pages {
+	uint8_t *bytes;          /* page i at i * page_bytes; or, when packed, the data pages one behind another */
+	uint32_t page_bytes;
+	uint32_t count;          /* pages from the first to the last */
+	const uint64_t *data;    /* bitmap of those that hold data */
+	uint32_t data_pages;     /* bits set in it, at least 1 */
+	bool packed;
+};
+
+/* The payload: what is to follow the header on the wire. */
+struct method_payload {
+	struct iovec *iov;       /* room for METHOD_IOVS(count) given by the caller; filled in by the method */
+	unsigned iovs;
+	uint32_t bytes;          /* in all of them; at most data_pages * page_bytes */
+	enum method_id id;       /* how it is coded: METHOD_NONE too when the coded form would not have been smaller */
+};
+
+/* The most IOVs @count pages can need: every other page a run of its own. */
+#define METHOD_IOVS(count) (((count) + 1) / 2)
+
+struct method;
+
+struct method_ops {
+	const char *name;
+	enum method_id id;
+
+	/* Levels allowed, and the default.  A method without levels has all three 0. */
+	int level_min, level_max, level_default;
+	bool level_zero;         /* is 0 a level? */
+
+	/* An object to send with, for payloads of at most @max_bytes; the caller frees it. */
+	bool (*new_sender)(int level, size_t max_bytes, struct method **ret, struct mfd_error *err);
+
+	/* An object to receive with. */
+	bool (*new_receiver)(struct method **ret, struct mfd_error *err);
+
+	/*
+	 * Sender thread.  Code the data pages of @pages into @payload.  May move pages within pages->bytes so that they are packed, and then
+	 * says so in pages->packed.  The IOVs stay valid until the next call or until pages->bytes changes.  Pages that do not get smaller
+	 * are no error: they go as they are.
+	 */
+	bool (*send_prepare)(struct method *m, struct method_pages *pages, struct method_payload *payload, struct mfd_error *err);
+
+	/*
+	 * Receiver thread.  Decode @size bytes at @payload into exactly @bytes bytes at @ret; anything else is MFD_DATA.  Never writes beyond,
+	 * whatever the payload says.
+	 */
+	bool (*recv_pages)(struct method *m, const uint8_t *payload, size_t size, uint8_t *ret, size_t bytes, struct mfd_error *err);
+
+	void (*free)(struct method *m);
+};
+
+/* Every method starts with this. */
+struct method {
+	const struct method_ops *ops;
+};
+
+extern const struct method_ops method_none, method_zlib, method_zstd;
+
+/* By name ("zstd") or id; NULL if unknown.  method_at(0..) lists all of them, NULL behind the last. */
+const struct method_ops *method_by_name(const char *name);
+const struct method_ops *method_by_id(unsigned id);
+const struct method_ops *method_at(unsigned i);
+
+/* MFD_USAGE with the range in its text unless @level is one of @ops's. */
+bool method_check_level(const struct method_ops *ops, int level, struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * The rest is for methods.
+ */
+
+/* The data pages as IOVs over their runs: the payload of a raw packet. */
+void method_raw(const struct method_pages *pages, struct method_payload *payload);
+
+/* @size coded bytes at @bytes, in the method's own buffer, as the payload. */
+void method_coded(struct method_payload *payload, enum method_id id, uint8_t *bytes, size_t size);
+
+/* Move the data pages together at the front of pages->bytes, in their order, unless packed. */
+void method_pack(struct method_pages *pages);
+
+/* May @size coded bytes stand for @bytes bytes of pages?  MFD_DATA unless 0 < size < bytes <= METHOD_MAX_BYTES. */
+bool method_check_sizes(const struct method_ops *ops, size_t size, size_t bytes,
+			struct mfd_error *err) MFD_MUST_CHECK;
+
+#endif

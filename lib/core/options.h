@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the user chose, and what he is told: the part of the public API that the layers below it need as well.  Filled once by
+ * the caller, validated once by mfd_send_new() or mfd_recv_new(), const ever after.  lib/mfd.h includes this file.
+ */
+#ifndef MFD_CORE_OPTIONS_H
+#define MFD_CORE_OPTIONS_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Most data channels of one session: beyond it threads only take memory from each other. */
+#define MFD_MAX_CHANNELS 128u
+
+/* "The method's own default", for mfd_send_options.level. */
+#define MFD_LEVEL_DEFAULT INT_MIN
+
+/* "Not known", for sizes. */
+#define MFD_UNKNOWN UINT64_MAX
+
+/* Which address family to use: both, or only one. */
+enum mfd_family { MFD_ANY_FAMILY, MFD_IPV4, MFD_IPV6 };
+
+enum mfd_phase { MFD_CONNECTING, MFD_MOVING, MFD_FLUSHING, MFD_FINISHED };
+
+enum mfd_notice_kind {
+	MFD_NOTICE_LISTENING,    /* number: the port.  Receiver, once, before anybody can connect. */
+	MFD_NOTICE_STARTED,      /* the session has begun; mfd_stats now knows channels and size */
+	MFD_NOTICE_DROPPED,      /* a stranger was turned away; text says who and why.  Receiver. */
+	MFD_NOTICE_WARNING,      /* text: one line for the user */
+};
+
+struct mfd_notice {
+	enum mfd_notice_kind kind;
+	uint64_t number;
+	const char *text;        /* never NULL, valid during the call */
+};
+
+/* Called by the thread inside mfd_send_run() or mfd_recv_run(), never by two at once; it must not block for long. */
+typedef void mfd_notice_fn(void *opaque, const struct mfd_notice *notice);
+
+struct mfd_send_options {
+	const char *image;       /* a regular file, a block device, or "-" for standard input */
+	const char *address;     /* host:port, [v6]:port */
+	unsigned channels;       /* 1..128; 0: min(8, usable CPUs) */
+	const char *method;      /* "none", "zlib", "zstd" */
+	int level;               /* within the method's range, or MFD_LEVEL_DEFAULT */
+	uint32_t packet_bytes;   /* 64 KiB..4 MiB, rounded down to whole pages; 0: default */
+	uint64_t connect_timeout_ms; /* refused connections are retried as long */
+	uint64_t timeout_ms;     /* silence of the peer that ends the session; at least 100 */
+	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
+	enum mfd_family family;
+	mfd_notice_fn *notice;   /* NULL: none */
+	void *opaque;
+};
+
+struct mfd_recv_options {
+	const char *output;      /* a regular file, a block device, or "null:" */
+	const char *listen;      /* :port, host:port, [v6]:port; port 0: any free one */
+	uint64_t accept_timeout_ms; /* 0: wait for ever */
+	uint64_t timeout_ms;     /* as the sender's */
+	bool force;              /* replace what is there */
+	bool inplace;            /* write into the existing file rather than a temporary one */
+	bool no_fsync;
+	unsigned max_channels;   /* 1..128 */
+	uint64_t max_size;       /* bytes; 0: no limit */
+	const char *const *allow; /* [allow_count] ADDR or ADDR/PREFIX; none: everybody */
+	size_t allow_count;
+	enum mfd_family family;
+	mfd_notice_fn *notice;
+	void *opaque;
+};
+
+struct mfd_channel_stats {
+	uint64_t packets;
+	uint64_t bytes;          /* on the wire */
+	uint64_t wait_source_ns;
+	uint64_t wait_sink_ns;
+	uint64_t wait_codec_ns;
+	uint64_t wait_socket_ns;
+	uint64_t wait_handoff_ns;
+};
+
+/* A snapshot; see mfd_stats(). */
+struct mfd_stats {
+	enum mfd_phase phase;
+	uint64_t bytes_image;    /* MFD_UNKNOWN until known */
+	uint64_t bytes_done;     /* of the image: acknowledged (sender), written (receiver) */
+	uint64_t bytes_wire;     /* data channels */
+	uint64_t pages_zero;
+	uint64_t pages_data;
+	uint64_t elapsed_ns;     /* since the session began; stands still when it has ended */
+	uint64_t cpu_ns;         /* of this process */
+	uint32_t rounds;         /* ended so far */
+	unsigned channels;       /* 0 before the session began */
+	const char *method;      /* "none", "zlib", "zstd"; "" before the session began */
+	int level;
+	uint64_t hash;           /* the image hash; valid once committed */
+	bool committed;          /* the output is in place under its name */
+	struct mfd_channel_stats channel[MFD_MAX_CHANNELS];
+};
+
+#endif
