@@ -39,6 +39,7 @@ static inline uint32_t fence_load(_Atomic uint32_t *word)
 
 #else
 
+/* No order of its own: fence_scan_end() gives it to all of the scan's loads.  pair: HANDOFF_DONE */
 #define FENCE_SCAN memory_order_relaxed
 
 static inline void fence_scan_end(void)

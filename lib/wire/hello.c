@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HELLO and WELCOME: what the two ends agree on before anything moves.
+ */
+#include "wire/body.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "core/invariant.h"
+#include "wire/check.h"
+
+/* An extension that must be understood. */
+#define HELLO_EXTENSION_CRITICAL 0x8000u
+
+/* None so far; those of a peer that knows more than we do are skipped where they allow it. */
+static void hello_put_extensions(struct cursor *c)
+{
+	cursor_put_u16(c, 0);
+}
+
+static bool hello_get_extensions(struct cursor *c, struct mfd_error *err)
+{
+	const uint16_t count = cursor_get_u16(c);
+	uint16_t type;
+
+	if (!wire_check_range("extensions", count, 0, WIRE_MAX_EXTENSIONS, err))
+		return false;
+	for (unsigned i = 0; i < count; i++) {
+		type = cursor_get_u16(c);
+		cursor_skip(c, cursor_get_u16(c));
+		if (type & HELLO_EXTENSION_CRITICAL)
+			return error_set(err, MFD_PROTOCOL, "extension 0x%04x is not understood",
+					 (unsigned)type);
+	}
+	return true;
+}
+
+static void hello_put_region(struct cursor *c, const struct wire_region *r)
+{
+	if (r->name_bytes > WIRE_MAX_NAME)
+		invariant_broken("mfd: wire: the name of a region is too long\n");
+	cursor_put_u32(c, r->id);
+	cursor_put_u64(c, r->size);
+	cursor_put_u16(c, r->name_bytes);
+	cursor_put_bytes(c, r->name, r->name_bytes);
+}
+
+static bool hello_get_region(struct cursor *c, struct wire_region *ret, struct mfd_error *err)
+{
+	ret->id = cursor_get_u32(c);
+	ret->size = cursor_get_u64(c);
+	ret->name_bytes = cursor_get_u16(c);
+	if (!wire_check_range("bytes in a region's name", ret->name_bytes, 0, WIRE_MAX_NAME, err))
+		return false;
+	cursor_get_bytes(c, ret->name, ret->name_bytes);
+	return true;
+}
+
+static bool hello_check_versions(const struct wire_hello *m, struct mfd_error *err)
+{
+	if (m->version_min == 0 || m->version_min > m->version_max)
+		return error_set(err, MFD_PROTOCOL, "versions %u..%u make no range",
+				 (unsigned)m->version_min, (unsigned)m->version_max);
+	return true;
+}
+
+static bool hello_check_methods(uint32_t methods, struct mfd_error *err)
+{
+	if (!(methods & 1u << WIRE_METHOD_NONE))
+		return error_set(err, MFD_PROTOCOL,
+				 "methods 0x%" PRIx32 " are without method none", methods);
+	return true;
+}
+
+static bool hello_check_method(const struct wire_hello *m, struct mfd_error *err)
+{
+	if (!hello_check_methods(m->methods, err) ||
+	    !wire_check_range("method", m->method, 0, WIRE_MAX_METHOD, err))
+		return false;
+	if (!(m->methods & 1u << m->method))
+		return error_set(err, MFD_PROTOCOL,
+				 "method %u is not one of the methods 0x%" PRIx32,
+				 (unsigned)m->method, m->methods);
+	return true;
+}
+
+static bool hello_check_regions(const struct wire_hello *m, struct mfd_error *err)
+{
+	uint32_t seen = 0;
+
+	for (unsigned i = 0; i < m->regions; i++) {
+		const struct wire_region *r = &m->region[i];
+
+		if (!wire_check_range("region's id", r->id, 0, WIRE_MAX_REGIONS - 1, err) ||
+		    !wire_check_size("region's size", r->size, err))
+			return false;
+		if (seen & 1u << r->id)
+			return error_set(err, MFD_PROTOCOL, "region %" PRIu32 " comes twice",
+					 r->id);
+		seen |= 1u << r->id;
+	}
+	return true;
+}
+
+static bool hello_check(const struct wire_hello *m, struct mfd_error *err)
+{
+	if (m->flags & ~WIRE_HELLO_ROUNDS)
+		return error_set(err, MFD_PROTOCOL, "flags 0x%" PRIx32 " are unknown",
+				 m->flags & ~WIRE_HELLO_ROUNDS);
+	return wire_check_range("page size", m->page_bytes, PAGE_BYTES, PAGE_BYTES, err) &&
+	       wire_check_range("packet pages", m->packet_pages, 1, BATCH_MAX_PAGES, err) &&
+	       wire_check_range("channels", m->channels, 1, WIRE_MAX_CHANNELS, err) &&
+	       hello_check_method(m, err) &&
+	       wire_check_range("timeout", m->timeout_ms, 1, WIRE_MAX_TIMEOUT_MS, err) &&
+	       wire_check_size("image size", m->size, err) &&
+	       wire_check_size("allocated bytes", m->allocated, err) &&
+	       hello_check_regions(m, err);
+}
+
+void wire_put_hello(struct cursor *c, const struct wire_hello *m)
+{
+	if (m->regions > WIRE_MAX_REGIONS)
+		invariant_broken("mfd: wire: too many regions\n");
+	cursor_put_u16(c, m->version_min);
+	cursor_put_u16(c, m->version_max);
+	cursor_put_u32(c, m->page_bytes);
+	cursor_put_u32(c, m->packet_pages);
+	cursor_put_u32(c, m->channels);
+	cursor_put_u32(c, m->methods);
+	cursor_put_u16(c, m->method);
+	cursor_put_u16(c, (uint16_t)m->level);
+	cursor_put_u32(c, m->flags);
+	cursor_put_u32(c, m->timeout_ms);
+	cursor_put_u64(c, m->size);
+	cursor_put_u64(c, m->allocated);
+	cursor_put_u16(c, m->regions);
+	for (unsigned i = 0; i < m->regions; i++)
+		hello_put_region(c, &m->region[i]);
+	hello_put_extensions(c);
+}
+
+bool wire_get_hello(struct cursor *c, struct wire_hello *ret, struct mfd_error *err)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->version_min = cursor_get_u16(c);
+	ret->version_max = cursor_get_u16(c);
+	if (!c->bad && !hello_check_versions(ret, err))
+		return false;
+	if (ret->version_min > WIRE_VERSION) {
+		/* What follows is in a layout that is not ours. */
+		cursor_skip(c, cursor_left(c));
+		return wire_check_ended(c, err);
+	}
+	ret->page_bytes = cursor_get_u32(c);
+	ret->packet_pages = cursor_get_u32(c);
+	ret->channels = cursor_get_u32(c);
+	ret->methods = cursor_get_u32(c);
+	ret->method = cursor_get_u16(c);
+	ret->level = (int16_t)cursor_get_u16(c);
+	ret->flags = cursor_get_u32(c);
+	ret->timeout_ms = cursor_get_u32(c);
+	ret->size = cursor_get_u64(c);
+	ret->allocated = cursor_get_u64(c);
+	ret->regions = cursor_get_u16(c);
+	if (!c->bad && !wire_check_range("regions", ret->regions, 1, WIRE_MAX_REGIONS, err))
+		return false;
+	for (unsigned i = 0; i < ret->regions; i++)
+		if (!hello_get_region(c, &ret->region[i], err))
+			return false;
+	return hello_get_extensions(c, err) && wire_check_ended(c, err) && hello_check(ret, err);
+}
+
+void wire_put_welcome(struct cursor *c, const struct wire_welcome *m)
+{
+	cursor_put_u16(c, m->version);
+	cursor_put_zeros(c, 2);
+	cursor_put_u32(c, m->packet_pages);
+	cursor_put_u32(c, m->methods);
+	cursor_put_u32(c, m->timeout_ms);
+	cursor_put_bytes(c, m->token, WIRE_TOKEN_BYTES);
+	hello_put_extensions(c);
+}
+
+bool wire_get_welcome(struct cursor *c, struct wire_welcome *ret, struct mfd_error *err)
+{
+	uint8_t zeros;
+
+	ret->version = cursor_get_u16(c);
+	zeros = wire_get_zeros(c, 2);
+	ret->packet_pages = cursor_get_u32(c);
+	ret->methods = cursor_get_u32(c);
+	ret->timeout_ms = cursor_get_u32(c);
+	cursor_get_bytes(c, ret->token, WIRE_TOKEN_BYTES);
+	return hello_get_extensions(c, err) && wire_check_ended(c, err) &&
+	       wire_check_range("version", ret->version, 1, WIRE_VERSION, err) &&
+	       wire_check_zero("zero field", zeros, err) &&
+	       wire_check_range("packet pages", ret->packet_pages, 1, BATCH_MAX_PAGES, err) &&
+	       hello_check_methods(ret->methods, err) &&
+	       wire_check_range("timeout", ret->timeout_ms, 1, WIRE_MAX_TIMEOUT_MS, err);
+}
