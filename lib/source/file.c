@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file source: a regular file or a block device, read to the size it has when it is
+ * opened.  The producer walks it by extents (SEEK_DATA, SEEK_HOLE), two system calls for each
+ * however large it is; sender threads read their batches with pread(2).
+ *
+ * A page that holds data in part is data.  A hole of at least one batch becomes one zero run; a
+ * smaller one travels as pages without data inside a batch, so that a file full of small holes
+ * still makes full batches.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "source/source.h"
+
+struct source_file {
+	/* Set by the constructor, const afterwards. */
+	struct source base;
+	char *path;              /* as the user gave it: base.info.name points into it */
+	int fd;                  /* its file position is the producer's; others use pread(2) */
+	bool regular;
+	uint64_t pages;
+
+	/* Producer only. */
+	bool holes;              /* SEEK_DATA works here */
+	uint64_t at;             /* the next page to hand out */
+	uint64_t data_first;     /* the first extent of data that ends behind `at`, in pages; */
+	uint64_t data_end;       /* both are `pages` when there is none */
+};
+
+/* Some file systems, and all block devices, have no idea of holes. */
+static bool file_no_holes_here(int os_errno)
+{
+	return os_errno == EINVAL || os_errno == EOPNOTSUPP || os_errno == ESPIPE;
+}
+
+/*
+ * Let data_first and data_end describe the first data that ends behind `at`.  A look-up only
+ * when the last one is used up.
+ */
+static bool file_find_data(struct source_file *s, struct mfd_error *err)
+{
+	off_t data, hole;
+
+	if (s->at < s->data_end)
+		return true;
+	s->data_first = s->at;
+	s->data_end = s->pages;
+	if (!s->holes)
+		return true;
+	data = lseek(s->fd, (off_t)(s->at * PAGE_BYTES), SEEK_DATA);
+	if (data < 0 && errno == ENXIO) {
+		s->data_first = s->pages;
+		return true;
+	}
+	hole = data < 0 ? -1 : lseek(s->fd, data, SEEK_HOLE);
+	if (hole < 0) {
+		/*
+		 * ENXIO here: cut off between the two calls.  Reading it as data is what finds
+		 * that out.
+		 */
+		s->holes = !file_no_holes_here(errno);
+		return !s->holes || errno == ENXIO ||
+		       error_set_os(err, MFD_IO, errno, "%s: SEEK_DATA", s->path);
+	}
+	/*
+	 * The file may have grown since: what lies behind its first size is not part of the
+	 * image.
+	 */
+	if ((uint64_t)data / PAGE_BYTES < s->pages)
+		s->data_first = (uint64_t)data / PAGE_BYTES;
+	else
+		s->data_first = s->pages;
+	if (batch_pages_of((uint64_t)hole) < s->pages)
+		s->data_end = batch_pages_of((uint64_t)hole);
+	return true;
+}
+
+/*
+ * Where a batch from `at` ends at the latest: @max_pages on, or earlier at a multiple of
+ * @max_pages if the extent needs no more batches for that and begins before it.  Page caches
+ * and huge pages like aligned transfers.
+ */
+static uint64_t file_batch_limit(const struct source_file *s, uint32_t max_pages)
+{
+	uint64_t boundary = (s->at / max_pages + 1) * max_pages;
+	uint64_t plain = (s->data_end - s->at + max_pages - 1) / max_pages;
+	uint64_t aligned = (s->data_end + max_pages - 1) / max_pages - s->at / max_pages;
+	uint64_t limit =
+		aligned <= plain && s->data_first < boundary ? boundary : s->at + max_pages;
+
+	return limit < s->pages ? limit : s->pages;
+}
+
+/*
+ * A batch with data: from `at`, which is at most a small hole away from it, through small
+ * holes, up to a large hole or the limit.
+ */
+static bool file_take_pages(struct source_file *s, uint32_t max_pages, struct batch *b,
+			    struct mfd_error *err)
+{
+	uint64_t limit = file_batch_limit(s, max_pages);
+	uint64_t end;
+
+	memset(b->carried, 0, sizeof(b->carried));
+	memset(b->data, 0, sizeof(b->data));
+	b->first = s->at;
+	b->zero_run = false;
+	while (s->at < limit) {
+		if (!file_find_data(s, err))
+			return false;
+		if (s->data_first > s->at && s->data_first - s->at >= max_pages)
+			break;
+		if (s->data_first >= limit) {
+			s->at = limit;
+			break;
+		}
+		if (s->at < s->data_first)
+			s->at = s->data_first;
+		end = s->data_end < limit ? s->data_end : limit;
+		bitmap_set_run(b->data, (uint32_t)(s->at - b->first), (uint32_t)(end - s->at));
+		s->at = end;
+	}
+	b->count = s->at - b->first;
+	bitmap_fill(b->carried, (uint32_t)b->count);
+	return true;
+}
+
+static bool file_next(struct source *source, uint32_t max_pages, uint8_t *buffer,
+		      const struct event *stop, struct batch *ret_batch, bool *ret_end,
+		      struct mfd_error *err)
+{
+	struct source_file *s = (struct source_file *)source;
+
+	(void)buffer;
+	(void)stop;
+	*ret_end = s->at == s->pages;
+	if (*ret_end)
+		return true;
+	if (!file_find_data(s, err))
+		return false;
+	ret_batch->region = 0;
+	if (s->data_first == s->pages || s->data_first >= s->at + max_pages) {
+		ret_batch->zero_run = true;
+		ret_batch->first = s->at;
+		ret_batch->count = s->data_first - s->at;
+		s->at = s->data_first;
+		return true;
+	}
+	return file_take_pages(s, max_pages, ret_batch, err);
+}
+
+/* The file now ends at @end, and @missing bytes that the image has are gone. */
+static bool file_shrunk(const struct source_file *s, uint64_t missing, uint64_t end,
+			struct mfd_error *err)
+{
+	return error_set(err, MFD_NO_INPUT,
+			 "%s: the source became shorter while it was read (%" PRIu64
+			 " bytes missing at %" PRIu64 ")",
+			 s->path, missing, end);
+}
+
+/* @count pages from page @first on; what the last one lacks is zeros. */
+static bool file_read_run(struct source_file *s, uint64_t first, uint64_t count, uint8_t *buffer,
+			  struct mfd_error *err)
+{
+	uint64_t offset = first * PAGE_BYTES;
+	size_t padded = (size_t)count * PAGE_BYTES;
+	uint64_t left = s->base.info.size - offset;
+	size_t want = left < padded ? (size_t)left : padded;
+	ssize_t got = io_pread(s->fd, buffer, want, offset);
+
+	if (got < 0)
+		return error_set_os(err, MFD_IO, errno, "%s: read at %" PRIu64, s->path, offset);
+	if ((size_t)got < want)
+		return file_shrunk(s, want - (size_t)got, offset + (uint64_t)got, err);
+	memset(buffer + want, 0, padded - want);
+	return true;
+}
+
+static bool file_read(struct source *source, const struct batch *batch, uint8_t *buffer,
+		      struct mfd_error *err)
+{
+	struct source_file *s = (struct source_file *)source;
+	uint32_t i, n;
+
+	if (batch->zero_run)
+		return true;
+	for (i = 0; bitmap_next_run(batch->data, (uint32_t)batch->count, &i, &n); i += n)
+		if (!file_read_run(s, batch->first + i, n, buffer + (size_t)i * PAGE_BYTES, err))
+			return false;
+	return true;
+}
+
+/*
+ * One round.  The last look at the size also finds a file cut off in a hole, where nothing is
+ * read.
+ */
+static bool file_end_round(struct source *source, uint32_t round, bool *ret_again,
+			   uint64_t *ret_size, struct mfd_error *err)
+{
+	struct source_file *s = (struct source_file *)source;
+	struct stat st;
+
+	(void)round;
+	if (fstat(s->fd, &st) < 0)
+		return error_set_os(err, MFD_IO, errno, "%s", s->path);
+	if (s->regular && (uint64_t)st.st_size < s->base.info.size)
+		return file_shrunk(s, s->base.info.size - (uint64_t)st.st_size,
+				   (uint64_t)st.st_size, err);
+	*ret_again = false;
+	*ret_size = s->base.info.size;
+	return true;
+}
+
+static void file_free(struct source *source)
+{
+	struct source_file *s = (struct source_file *)source;
+
+	io_close(s->fd);
+	free(s->path);
+	free(s);
+}
+
+static const struct source_ops file_ops = {
+	.kind = "file",
+	.next = file_next,
+	.read = file_read,
+	.end_round = file_end_round,
+	.free = file_free,
+};
+
+/*
+ * Files in /proc are regular, say 0 bytes and hold more: such a copy would be empty and look
+ * whole.
+ */
+static bool file_check_empty(int fd, const char *path, struct mfd_error *err)
+{
+	char byte;
+	ssize_t n = io_pread(fd, &byte, 1, 0);
+
+	if (n < 0)
+		return error_set_os(err, MFD_NO_INPUT, errno, "%s", path);
+	if (n > 0)
+		return error_set(err, MFD_NO_INPUT,
+				 "%s: says that it is empty and holds data; use - and redirect it",
+				 path);
+	return true;
+}
+
+/* Fill size and allocated from what @fd is; refuse what is no file and no disk. */
+static bool file_inspect(struct source_file *s, struct mfd_error *err)
+{
+	struct source_info *info = &s->base.info;
+	struct stat st;
+	off_t size;
+
+	if (fstat(s->fd, &st) < 0)
+		return error_set_os(err, MFD_NO_INPUT, errno, "%s", s->path);
+	if (S_ISDIR(st.st_mode))
+		return error_set_os(err, MFD_NO_INPUT, EISDIR, "%s", s->path);
+	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+		return error_set(
+			err, MFD_NO_INPUT,
+			"%s: neither a regular file nor a block device; use - and redirect it",
+			s->path);
+	s->regular = S_ISREG(st.st_mode);
+	if (s->regular) {
+		info->size = (uint64_t)st.st_size;
+		info->allocated = (uint64_t)st.st_blocks * 512;
+		if (info->allocated > info->size)
+			info->allocated = info->size;
+		return info->size > 0 || file_check_empty(s->fd, s->path, err);
+	}
+	size = lseek(s->fd, 0, SEEK_END);
+	if (size < 0)
+		return error_set_os(err, MFD_NO_INPUT, errno, "%s", s->path);
+	if (size == 0)
+		return error_set_os(err, MFD_NO_INPUT, ENOMEDIUM, "%s", s->path);
+	info->size = (uint64_t)size;
+	info->allocated = UINT64_MAX;
+	return true;
+}
+
+bool source_file_new(const char *path, struct source **ret, struct mfd_error *err)
+{
+	struct source_file *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return error_set_os(err, MFD_OS, errno, "%s", path);
+	s->fd = -1;
+	s->base.ops = &file_ops;
+	s->path = strdup(path);
+	if (s->path == NULL) {
+		error_set_os(err, MFD_OS, errno, "%s", path);
+		goto fail;
+	}
+	/*
+	 * O_NONBLOCK: opening a FIFO that nobody writes to would hang.  It changes nothing for
+	 * what is accepted.
+	 */
+	s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (s->fd < 0) {
+		error_set_os(err, MFD_NO_INPUT, errno, "%s", path);
+		goto fail;
+	}
+	if (!file_inspect(s, err))
+		goto fail;
+	/* A larger readahead window.  Only advice: a failure changes nothing. */
+	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	s->base.info.name = strrchr(s->path, '/') != NULL ? strrchr(s->path, '/') + 1 : s->path;
+	s->base.info.rereadable = true;
+	s->pages = batch_pages_of(s->base.info.size);
+	s->holes = s->regular;
+	*ret = &s->base;
+	return true;
+fail:
+	file_free(&s->base);
+	return false;
+}

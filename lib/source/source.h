@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sources: where the pages come from.  The producer walks a source once per round and gets batches; sender threads read the bytes
+ * of a batch, unless the source can only be read in order and fills them itself.
+ */
+#ifndef MFD_SOURCE_H
+#define MFD_SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event.h"
+#include "core/batch.h"
+
+struct source;
+
+/* What HELLO says about the image. */
+struct source_info {
+	const char *name;        /* the last part of the path, or "-" */
+	uint64_t size;           /* bytes; UINT64_MAX: not known before the end */
+	uint64_t allocated;      /* bytes that are not holes; UINT64_MAX: not known */
+	bool rereadable;         /* read() may be called for any batch, again and again; otherwise next() fills the bytes */
+	bool rounds;             /* there may be more rounds than one */
+};
+
+struct source_ops {
+	const char *kind;
+
+	/*
+	 * Producer.  Describe the next batch of this round: first, count, region, zero_run, carried, data; at most @max_pages pages unless it is
+	 * a zero_run.  *ret_end instead of a batch when the round is over.  Where the source is not rereadable @buffer has room for @max_pages
+	 * pages and receives the bytes, the last page padded with zeros; it may wait for them, and returns with MFD_TRY_AGAIN when @stop is
+	 * raised.  Does not set id, round, bytes.
+	 */
+	bool (*next)(struct source *s, uint32_t max_pages, uint8_t *buffer, const struct event *stop,
+		     struct batch *ret_batch, bool *ret_end, struct mfd_error *err);
+
+	/*
+	 * Any sender thread, several at once.  Read the batch's data pages to @buffer, page i at i * PAGE_BYTES; what lies between them is left
+	 * alone.  The last page is padded with zeros.  A source that has become shorter is MFD_NO_INPUT, a failing read MFD_IO.
+	 */
+	bool (*read)(struct source *s, const struct batch *batch, uint8_t *buffer, struct mfd_error *err);
+
+	/*
+	 * Producer, when every batch of @round is at the receiver.  *ret_again: there is another round, next() now walks it.
+	 * Otherwise the source is at its end and *ret_size is the image's final size.
+	 */
+	bool (*end_round)(struct source *s, uint32_t round, bool *ret_again, uint64_t *ret_size, struct mfd_error *err);
+
+	void (*free)(struct source *s);
+};
+
+/* Every source starts with this. */
+struct source {
+	const struct source_ops *ops;
+	struct source_info info; /* set by the constructor, const afterwards */
+};
+
+/*
+ * A regular file or block device at @path.  Holes (SEEK_DATA) are never read: those of at least one batch become zero runs, smaller
+ * ones are pages without data inside a batch.  Errors: MFD_NO_INPUT, MFD_OS.
+ */
+bool source_file_new(const char *path, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* A stream whose size is known at its end: @fd, which stays the caller's.  Errors: MFD_NO_INPUT, MFD_OS. */
+bool source_stream_new(int fd, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* Shared filler for the slot of sources that are not rereadable: MFD_BUG. */
+bool source_read_unsupported(struct source *s, const struct batch *batch, uint8_t *buffer, struct mfd_error *err);
+
+#endif
