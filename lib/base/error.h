@@ -29,7 +29,7 @@ enum mfd_status {
 	MFD_CONFIG = 78,
 };
 
-#define MFD_ERROR_TEXT 512
+#define MFD_ERROR_TEXT 480 /* what fits an ERROR on the wire is never cut */
 
 struct mfd_error {
 	enum mfd_status status;

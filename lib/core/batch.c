@@ -14,7 +14,8 @@ void totals_add(struct totals *t, const struct totals *more)
 
 bool totals_equal(const struct totals *a, const struct totals *b)
 {
-	return a->packets == b->packets && a->pages == b->pages && a->zero_pages == b->zero_pages && a->sum == b->sum;
+	return a->packets == b->packets && a->pages == b->pages && a->zero_pages == b->zero_pages &&
+	       a->sum == b->sum;
 }
 
 uint64_t batch_pages_of(uint64_t bytes)

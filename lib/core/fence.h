@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two fences of the core, and what stands in for them under ThreadSanitizer, which does not understand fences: it would
- * report races that are none.  In that build the scan loads with acquire instead of fencing once at its end, and the store-buffering
- * fence becomes a read-modify-write of one word by both sides: of two such operations one comes second and has seen the
- * first.  This is the only place where the builds differ; the rules and their tags are the same.
+ * The two fences of the core, and what stands in for them under ThreadSanitizer, which does not
+ * understand fences: it would report races that are none. In that build the scan loads with
+ * acquire instead of fencing once at its end, and the store-buffering fence becomes a
+ * read-modify-write of one word by both sides: of two such operations one comes second and has
+ * seen the first. This is the only place where the builds differ; the rules and their tags are
+ * the same.
  */
 #ifndef MFD_CORE_FENCE_H
 #define MFD_CORE_FENCE_H
@@ -57,7 +59,10 @@ static inline void fence_store(_Atomic uint32_t *word, uint32_t value)
 
 static inline uint32_t fence_load(_Atomic uint32_t *word)
 {
-	/* The same on the other side: without both of them each may miss the other's store.  pair: SLEEPER_WAKE */
+	/*
+	 * The same on the other side: without both of them each may miss the other's store.
+	 * pair: SLEEPER_WAKE
+	 */
 	atomic_thread_fence(memory_order_seq_cst);
 	return atomic_load_explicit(word, memory_order_relaxed);
 }

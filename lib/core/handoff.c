@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hand-off, one request at a time.  A batch: the producer finds a channel (handoff_find), writes the slot, flips its bit in
- * `fill`, posts a token; the sender thread takes the token, reads the slot, flips the bit in `done`, wakes the producer if it sleeps.
- * A SYNC: the producer sets pending_sync and posts a token; the sender thread takes it when no batch is left, and clears it.
+ * The hand-off, one request at a time. A batch: the producer finds a channel (handoff_find),
+ * writes the slot, flips its bit in `fill`, posts a token; the sender thread takes the token,
+ * reads the slot, flips the bit in `done`, wakes the producer if it sleeps. A SYNC: the
+ * producer sets pending_sync and posts a token; the sender thread takes it when no batch is
+ * left, and clears it.
  *
- * The k-th token always belongs to the k-th request, because nothing is published while a SYNC is pending.  What never happens:
- * a lock, a wait of the producer in here, a slot used out of ring order, a SYNC that overtakes a batch or travels with one.
+ * The k-th token always belongs to the k-th request, because nothing is published while a SYNC
+ * is pending. What never happens: a lock, a wait of the producer in here, a slot used out of
+ * ring order, a SYNC that overtakes a batch or travels with one.
  */
 #include "core/handoff.h"
 
@@ -46,13 +49,18 @@ void handoff_destroy(struct handoff *h)
 	sem_destroy(&h->tokens);
 }
 
-/* The next slot is the producer's and no SYNC is pending.  Loads for the scan: the caller ends it with fence_scan_end(). */
+/*
+ * The next slot is the producer's and no SYNC is pending. Loads for the scan: the caller ends
+ * it with fence_scan_end().
+ */
 static bool handoff_has_room(const struct handoff *h)
 {
 	uint32_t fill;
 	uint32_t done;
 
-	/* Acquire only under ThreadSanitizer; else the scan's one fence does it.  pair: HANDOFF_SYNC */
+	/*
+	 * Acquire only under ThreadSanitizer; else the scan's one fence does it. pair: HANDOFF_SYNC
+	 */
 	if (atomic_load_explicit(&h->pending_sync, FENCE_SCAN))
 		return false;
 
@@ -77,8 +85,9 @@ int handoff_find(struct handoff_set *set)
 	}
 
 	/*
-	 * Permits to write the slot: what the sender thread read from it, it has finished reading, and what it wrote there is
-	 * visible.  Once, behind the loop, instead of at each load in it.  pair: HANDOFF_DONE, pair: HANDOFF_SYNC
+	 * Permits to write the slot: what the sender thread read from it, it has finished
+	 * reading, and what it wrote there is visible. Once, behind the loop, instead of at
+	 * each load in it. pair: HANDOFF_DONE, pair: HANDOFF_SYNC
 	 */
 	fence_scan_end();
 	if (found >= 0)
@@ -102,7 +111,10 @@ void handoff_publish(struct handoff *h)
 		invariant_broken("mfd: hand-off: published a batch behind a pending SYNC\n");
 
 	h->next_fill = handoff_after(h->next_fill);
-	/* Permits the sender thread to read the slot: all of the batch is written before the bit shows.  pair: HANDOFF_FILL */
+	/*
+	 * Permits the sender thread to read the slot: all of the batch is written before the
+	 * bit shows. pair: HANDOFF_FILL
+	 */
 	atomic_store_explicit(&h->fill, fill ^ bit, memory_order_release);
 	token_post(&h->tokens);
 }
@@ -119,13 +131,19 @@ void handoff_request_sync(struct handoff *h)
 
 bool handoff_sync_idle(const struct handoff *h)
 {
-	/* Permits to count on all that the sender thread did before the SYNC: its slots are back.  pair: HANDOFF_SYNC */
+	/*
+	 * Permits to count on all that the sender thread did before the SYNC: its slots are
+	 * back. pair: HANDOFF_SYNC
+	 */
 	return !atomic_load_explicit(&h->pending_sync, memory_order_acquire);
 }
 
 void handoff_request_exit(struct handoff *h)
 {
-	/* Permits the sender thread to see why: the verdict stands before the door opens.  pair: HANDOFF_EXIT */
+	/*
+	 * Permits the sender thread to see why: the verdict stands before the door opens.
+	 * pair: HANDOFF_EXIT
+	 */
 	atomic_store_explicit(&h->exit, true, memory_order_release);
 	token_post(&h->tokens);
 }
@@ -137,11 +155,16 @@ enum handoff_job handoff_take(struct handoff *h, struct batch **ret_batch)
 
 	token_wait(&h->tokens);
 
-	/* Permits to leave with what whoever opened the door has written before.  pair: HANDOFF_EXIT */
+	/*
+	 * Permits to leave with what whoever opened the door has written before. pair: HANDOFF_EXIT
+	 */
 	if (atomic_load_explicit(&h->exit, memory_order_acquire))
 		return HANDOFF_EXIT;
 
-	/* Permits to read the slot whose bit differs: the producer has finished writing it.  pair: HANDOFF_FILL */
+	/*
+	 * Permits to read the slot whose bit differs: the producer has finished writing it.
+	 * pair: HANDOFF_FILL
+	 */
 	fill = atomic_load_explicit(&h->fill, memory_order_acquire);
 	done = atomic_load_explicit(&h->done, memory_order_relaxed); /* our own word */
 	if ((fill ^ done) & handoff_bit(h->next_done)) {
@@ -169,7 +192,10 @@ void handoff_give_back(struct handoff *h, struct sleeper *producer)
 
 void handoff_sync_sent(struct handoff *h, struct sleeper *producer)
 {
-	/* Permits the producer to offer batches again, and tells it that those before the SYNC are through.  pair: HANDOFF_SYNC */
+	/*
+	 * Permits the producer to offer batches again, and tells it that those before the SYNC
+	 * are through. pair: HANDOFF_SYNC
+	 */
 	atomic_store_explicit(&h->pending_sync, false, memory_order_release);
 	sleeper_wake(producer);
 }

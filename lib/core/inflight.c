@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one channel has in flight: a ring between the sender thread (head) and the control thread (tail).  Both only count upwards;
- * entry n lives at n % INFLIGHT_DEPTH.  The life of an entry: reserved (a token of `room`), written, published (head), sent over the
- * network, acknowledged, retired (tail, then the token goes back).
+ * What one channel has in flight: a ring between the sender thread (head) and the control
+ * thread (tail). Both only count upwards; entry n lives at n % INFLIGHT_DEPTH. The life of an
+ * entry: reserved (a token of `room`), written, published (head), sent over the network,
+ * acknowledged, retired (tail, then the token goes back).
  *
- * `started` needs no order of its own.  It is stored before the packet's first byte is sent, and read when the peer's answer to that
- * packet has come in: the way over the network and back lies between the two.
+ * `started` needs no order of its own. It is stored before the packet's first byte is sent, and
+ * read when the peer's answer to that packet has come in: the way over the network and back
+ * lies between the two.
  */
 #include "core/inflight.h"
 
@@ -43,7 +45,10 @@ void inflight_destroy(struct inflight *f)
 
 bool inflight_reserve(struct inflight *f)
 {
-	/* Relaxed, both times: `closed` carries no data, and a waiter's token came after it was set. */
+	/*
+	 * Relaxed, both times: `closed` carries no data, and a waiter's token came after it was
+	 * set.
+	 */
 	if (atomic_load_explicit(&f->closed, memory_order_relaxed))
 		return false;
 	token_wait(&f->room);
@@ -54,7 +59,10 @@ struct inflight_entry *inflight_next(struct inflight *f)
 {
 	uint64_t head = atomic_load_explicit(&f->head, memory_order_relaxed); /* our own word */
 
-	/* Permits to write the entry: the control thread has finished with its last use.  pair: INFLIGHT_TAIL */
+	/*
+	 * Permits to write the entry: the control thread has finished with its last use.
+	 * pair: INFLIGHT_TAIL
+	 */
 	if (head - atomic_load_explicit(&f->tail, memory_order_acquire) >= INFLIGHT_DEPTH)
 		invariant_broken("mfd: in flight: an entry was used that is not reserved\n");
 	return &f->entry[head % INFLIGHT_DEPTH];
@@ -73,7 +81,8 @@ bool inflight_release(struct inflight_entry *entry)
 {
 	/*
 	 * Release permits the other side to count on our having finished reading.  pair: INFLIGHT_BYTES
-	 * Acquire permits the last one to give the bytes to somebody who writes them.  pair: INFLIGHT_BYTES
+	 * Acquire permits the last one to give the bytes to somebody who writes them.
+	 * pair: INFLIGHT_BYTES
 	 */
 	return atomic_fetch_sub_explicit(&entry->holders, 1, memory_order_acq_rel) == 1;
 }
@@ -103,7 +112,10 @@ bool inflight_acknowledge(struct inflight *f, uint64_t written,
 		if (entry->sequence >= written)
 			break;
 		retired(opaque, entry);
-		/* Permits the sender thread to write the entry again: we have finished with it.  pair: INFLIGHT_TAIL */
+		/*
+		 * Permits the sender thread to write the entry again: we have finished with it.
+		 * pair: INFLIGHT_TAIL
+		 */
 		atomic_store_explicit(&f->tail, tail + 1, memory_order_release);
 		token_post(&f->room);
 	}
@@ -116,9 +128,13 @@ void inflight_close(struct inflight *f)
 	token_post(&f->room);
 }
 
-void inflight_drain(struct inflight *f, void (*returned)(void *opaque, const struct batch *batch), void *opaque)
+void inflight_drain(struct inflight *f, void (*returned)(void *opaque, const struct batch *batch),
+		    void *opaque)
 {
-	/* Permits to read what either side left, whichever thread drains.  pair: INFLIGHT_HEAD, pair: INFLIGHT_TAIL */
+	/*
+	 * Permits to read what either side left, whichever thread drains. pair: INFLIGHT_HEAD,
+	 * pair: INFLIGHT_TAIL
+	 */
 	uint64_t head = atomic_load_explicit(&f->head, memory_order_acquire);
 	uint64_t tail = atomic_load_explicit(&f->tail, memory_order_acquire);
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The virtual clock.  It counts in sixteenths of a nanosecond, because 80 bytes at 100 Gbit/s are 6.4 ns and rounding those would cost 6 %;
- * 64 bits of them last 36 years.
+ * The virtual clock.  It counts in sixteenths of a nanosecond, because 80 bytes at 100 Gbit/s
+ * are 6.4 ns and rounding those would cost 6 %; 64 bits of them last 36 years.
  */
 #include "core/pace.h"
 
 #define PACE_TICKS_PER_NS UINT64_C(16)
 #define PACE_TICKS_PER_S 16e9
 
-/* The clock stops here, 18 years on, rather than wrap: at a byte per second many channels' packets can push it far. */
+/*
+ * The clock stops here, 18 years on, rather than wrap: at a byte per second many channels'
+ * packets can push it far.
+ */
 #define PACE_END (UINT64_MAX / 2)
 
 void pace_init(struct pace *p, uint64_t bytes_per_second)
@@ -39,19 +42,21 @@ static uint64_t pace_earliest(uint64_t now_ns)
 uint64_t pace_take(struct pace *p, uint64_t bytes, uint64_t now_ns)
 {
 	const uint64_t earliest = pace_earliest(now_ns);
-	uint64_t next, place;
+	uint64_t next, place, after;
 
 	if (!p->ticks_per_byte)
 		return 0;
 	/*
-	 * Relaxed is enough: the clock carries no data.  That no two senders get the same place is the compare-and-exchange's own
-	 * doing, in any order.
+	 * Relaxed is enough: the clock carries no data.  That no two senders get the same place
+	 * is the compare-and-exchange's own doing, in any order.
 	 */
 	next = atomic_load_explicit(&p->next, memory_order_relaxed);
 	do {
 		place = next > earliest ? next : earliest;
-	} while (!atomic_compare_exchange_weak_explicit(&p->next, &next, pace_after(p, place, bytes),
-							memory_order_relaxed, memory_order_relaxed));
+		after = pace_after(p, place, bytes);
+	} while (!atomic_compare_exchange_weak_explicit(&p->next, &next, after,
+							memory_order_relaxed,
+							memory_order_relaxed));
 	/* Up: never too early. */
 	return (place + PACE_TICKS_PER_NS - 1) / PACE_TICKS_PER_NS;
 }

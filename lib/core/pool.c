@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pool of page buffers: one anonymous mapping, cut into equal buffers, and a stack of those that are free.  The stack gives out
- * what came back last, so that a pool that is never short touches only a part of its memory, and that part stays in the cache.
+ * The pool of page buffers: one anonymous mapping, cut into equal buffers, and a stack of those
+ * that are free. The stack gives out what came back last, so that a pool that is never short
+ * touches only a part of its memory, and that part stays in the cache.
  */
 #include "core/pool.h"
 
@@ -14,6 +15,7 @@
 
 bool pool_init(struct pool *p, uint32_t buffers, size_t buffer_bytes, struct mfd_error *err)
 {
+	size_t bytes;
 	uint32_t i;
 	int e;
 
@@ -25,20 +27,21 @@ bool pool_init(struct pool *p, uint32_t buffers, size_t buffer_bytes, struct mfd
 	if (p->buffer_bytes > SIZE_MAX / buffers)
 		return error_set_os(err, MFD_OS, EINVAL, "buffer pool");
 	p->buffers = buffers;
+	bytes = p->buffer_bytes * buffers;
 
 	p->free = calloc(buffers, sizeof(*p->free));
 	if (!p->free)
 		return error_set_os(err, MFD_OS, ENOMEM, "buffer pool");
-	p->memory = mmap(NULL, p->buffer_bytes * buffers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	p->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p->memory == MAP_FAILED) {
 		e = errno;
 		free(p->free);
-		return error_set_os(err, MFD_OS, e, "buffer pool of %zu bytes", p->buffer_bytes * buffers);
+		return error_set_os(err, MFD_OS, e, "buffer pool of %zu bytes", bytes);
 	}
 
 	e = pthread_mutex_init(&p->lock, NULL);
 	if (e != 0) {
-		munmap(p->memory, p->buffer_bytes * buffers);
+		munmap(p->memory, bytes);
 		free(p->free);
 		return error_set_os(err, MFD_OS, e, "mutex");
 	}

@@ -23,7 +23,7 @@ static inline void counter_set(counter *c, uint64_t n)
 
 static inline uint64_t counter_get(const counter *c)
 {
-	return atomic_load_explicit((counter *)c, memory_order_relaxed);
+	return atomic_load_explicit(c, memory_order_relaxed);
 }
 
 /*
@@ -38,7 +38,7 @@ static inline void counter_publish(counter *c, uint64_t n)
 /* What was written before counter_publish() may be read now.  pair: STATS_BEGAN */
 static inline uint64_t counter_observe(const counter *c)
 {
-	return atomic_load_explicit((counter *)c, memory_order_acquire);
+	return atomic_load_explicit(c, memory_order_acquire);
 }
 
 /* One channel, written by its sender or receiver thread. */

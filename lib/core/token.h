@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting semaphores as the core uses them: a token is waited for through signals, and posting one can't fail.
+ * Counting semaphores as the core uses them: a token is waited for through signals, and posting
+ * one can't fail.
  */
 #ifndef MFD_CORE_TOKEN_H
 #define MFD_CORE_TOKEN_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verdict: the best reason so far under a lock, and an event for the thread that decides what follows from it.  The reason is
- * stored before the event is raised, so whoever answers the event finds it.
+ * The verdict: the best reason so far under a lock, and an event for the thread that decides
+ * what follows from it. The reason is stored before the event is raised, so whoever answers the
+ * event finds it.
  */
 #include "core/verdict.h"
 

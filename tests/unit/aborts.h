@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For tests of broken invariants: run a deed in a child process and check that it aborts, and with which message.
+ * For tests of broken invariants: run a deed in a child process and check that it aborts, and
+ * with which message.
  */
 #ifndef MFD_TESTS_UNIT_ABORTS_H
 #define MFD_TESTS_UNIT_ABORTS_H
@@ -42,7 +43,7 @@ static inline bool aborts_with(void (*deed)(void *arg), void *arg, const char *m
 	}
 
 	close(fds[1]);
-	while (size < sizeof(text) - 1 && (n = read(fds[0], text + size, sizeof(text) - 1 - size)) > 0)
+	while ((n = read(fds[0], text + size, sizeof(text) - 1 - size)) > 0)
 		size += (size_t)n;
 	close(fds[0]);
 	if (waitpid(child, &status, 0) != child)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The hand-off and the producer's sleeper in one thread, where every order can be chosen: what they promise, and what aborts.
- * Threads come in tests/stress/handoff_stress.c, all interleavings in tests/model/handoff.pml.
+ * The hand-off and the producer's sleeper in one thread, where every order can be chosen: what
+ * they promise, and what aborts. Threads come in tests/stress/handoff_stress.c, all
+ * interleavings in tests/model/handoff.pml.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -234,7 +235,8 @@ static void a_token_without_work_aborts(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_true(aborts_with(take_without_work, f->handoff[0], "mfd: hand-off: a token without work\n"));
+	assert_true(aborts_with(take_without_work, f->handoff[0],
+				"mfd: hand-off: a token without work\n"));
 	publish(f->handoff[0], 1);
 	take_batch(f, 0, 1);
 }

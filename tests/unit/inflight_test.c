@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log of packets in flight: what is acknowledged leaves in order, what is not is handed over, and nobody waits for ever.
+ * The log of packets in flight: what is acknowledged leaves in order, what is not is handed
+ * over, and nobody waits for ever.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -270,6 +271,34 @@ static void a_drain_hands_over_the_unacknowledged_oldest_first(void **state)
 	assert_int_equal(retired.count, 4);
 }
 
+/* Keeps the last entry retired, as the control thread does to see who is the last to need its bytes. */
+static void on_retired_keep(void *opaque, struct inflight_entry *entry)
+{
+	*(struct inflight_entry **)opaque = entry;
+}
+
+static void the_bytes_belong_to_the_last_of_the_two_that_need_them(void **state)
+{
+	struct inflight *f = *state;
+	struct inflight_entry *sent;
+	struct inflight_entry *retired = NULL;
+
+	/* Sent, then acknowledged. */
+	sent = inflight_next(f);
+	send_batch(f, 1);
+	assert_false(inflight_release(sent));
+	assert_true(inflight_acknowledge(f, 1, on_retired_keep, &retired));
+	assert_ptr_equal(retired, sent);
+	assert_true(inflight_release(retired));
+
+	/* The acknowledgement overtakes the return from send(). */
+	sent = inflight_next(f);
+	send_batch(f, 2);
+	assert_true(inflight_acknowledge(f, 2, on_retired_keep, &retired));
+	assert_false(inflight_release(retired));
+	assert_true(inflight_release(sent));
+}
+
 static void an_empty_log_drains_nothing(void **state)
 {
 	struct inflight *f = *state;
@@ -292,12 +321,16 @@ static void using_an_entry_that_is_not_reserved_aborts(void **state)
 
 	for (id = 1; id <= INFLIGHT_DEPTH; id++)
 		send_batch(f, id);
-	assert_true(aborts_with(use_one_more, f, "mfd: in flight: an entry was used that is not reserved\n"));
+	assert_true(aborts_with(use_one_more, f,
+				"mfd: in flight: an entry was used that is not reserved\n"));
 	assert_true(inflight_acknowledge(f, 1, on_retired, &seen));
 	send_batch(f, id);
 }
 
-/* A sender thread with a real hand-off in front of the log, and an acknowledging thread behind it. */
+/*
+ * A sender thread with a real hand-off in front of the log, and an acknowledging thread behind
+ * it.
+ */
 struct line {
 	struct handoff *handoff;
 	struct inflight *inflight;
@@ -335,7 +368,8 @@ static void *send_line(void *arg)
 	return NULL;
 }
 
-static void produce_line(struct line *line, unsigned bursts, uint64_t *ret_batches, uint64_t *ret_syncs)
+static void produce_line(struct line *line, unsigned bursts, uint64_t *ret_batches,
+			 uint64_t *ret_syncs)
 {
 	struct handoff_set set = { .handoff = &line->handoff, .count = 1 };
 	uint64_t batches = 0;
@@ -454,6 +488,7 @@ int main(void)
 		TEST(a_full_log_lets_out_when_it_is_closed),
 		TEST(a_closed_log_gives_no_room_however_often_asked),
 		TEST(a_drain_hands_over_the_unacknowledged_oldest_first),
+		TEST(the_bytes_belong_to_the_last_of_the_two_that_need_them),
 		TEST(an_empty_log_drains_nothing),
 		TEST(using_an_entry_that_is_not_reserved_aborts),
 		TEST(sequences_have_no_gap_under_bursts_of_batches_and_syncs),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bandwidth limit: exact in simulated time whatever the packets' sizes, without overflow at either end of the scale, and shared by
- * threads without two of them getting the same place.
+ * The bandwidth limit: exact in simulated time whatever the packets' sizes, without overflow at
+ * either end of the scale, and shared by threads without two of them getting the same place.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,8 @@ static void the_first_goes_at_once_and_the_next_waits_for_it(void **state)
 	pace_init(&p, 1000);
 	assert_true(pace_take(&p, 500, START) <= START);
 	assert_int_equal(pace_take(&p, 1, START), START - PACE_BURST_NS + SECOND / 2);
-	assert_int_equal(pace_take(&p, 1, START), START - PACE_BURST_NS + SECOND / 2 + SECOND / 1000);
+	assert_int_equal(pace_take(&p, 1, START),
+			 START - PACE_BURST_NS + SECOND / 2 + SECOND / 1000);
 }
 
 static void idle_time_buys_no_more_than_the_burst(void **state)
@@ -121,7 +122,8 @@ static void the_smallest_packets_at_the_highest_rate_are_exact(void **state)
 
 	(void)state;
 	/* The burst stands at the front. */
-	assert_in_range(sent_in(rate, 80, ns - PACE_BURST_NS), rate / 10 / 100 * 98, rate / 10 / 100 * 102);
+	assert_in_range(sent_in(rate, 80, ns - PACE_BURST_NS), rate / 10 / 100 * 98,
+			rate / 10 / 100 * 102);
 }
 
 /* ---- Many senders in simulated time. ---- */
@@ -147,7 +149,10 @@ static uint64_t random_size(uint64_t *seed)
 	return size < 80 ? 80 : size;
 }
 
-/* Senders that work up to 0.1 ms on a packet and wake up to 2 ms late: bytes sent from START on for @ns. */
+/*
+ * Senders that work up to 0.1 ms on a packet and wake up to 2 ms late: bytes sent from START on
+ * for @ns.
+ */
 static uint64_t simulate(uint64_t rate, uint64_t ns, uint64_t seed)
 {
 	struct sender sender[SENDERS];
@@ -183,7 +188,8 @@ static void mixed_packets_of_many_senders_keep_the_rate(void **state)
 	(void)state;
 	for (unsigned i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
 		for (uint64_t seed = 1; seed <= 20; seed++)
-			assert_in_range(simulate(rates[i], SECOND, seed), rates[i] / 100 * 98, rates[i] / 100 * 102);
+			assert_in_range(simulate(rates[i], SECOND, seed), rates[i] / 100 * 98,
+					rates[i] / 100 * 102);
 	}
 }
 
@@ -191,8 +197,10 @@ static void slow_lines_keep_the_rate_in_the_long_run(void **state)
 {
 	(void)state;
 	/* A packet may take 4 s here, so a second says nothing. */
-	assert_in_range(simulate(1000000, 3000 * SECOND, 1), UINT64_C(980000) * 3000, UINT64_C(1020000) * 3000);
-	assert_in_range(simulate(10000000, 300 * SECOND, 2), UINT64_C(9800000) * 300, UINT64_C(10200000) * 300);
+	assert_in_range(simulate(1000000, 3000 * SECOND, 1), UINT64_C(980000) * 3000,
+			UINT64_C(1020000) * 3000);
+	assert_in_range(simulate(10000000, 300 * SECOND, 2), UINT64_C(9800000) * 300,
+			UINT64_C(10200000) * 300);
 }
 
 /* ---- Threads. ---- */
@@ -228,7 +236,8 @@ static int compare_places(const void *a, const void *b)
 static void run_takers(struct taker *taker, void *(*main_function)(void *))
 {
 	for (unsigned i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&taker[i].thread, NULL, main_function, &taker[i]), 0);
+		assert_int_equal(pthread_create(&taker[i].thread, NULL, main_function, &taker[i]),
+				 0);
 	for (unsigned i = 0; i < THREADS; i++)
 		pthread_join(taker[i].thread, NULL);
 }
@@ -297,7 +306,10 @@ static void threads_in_real_time_keep_the_rate(void **state)
 	ns = clock_ns() - began;
 	for (unsigned i = 0; i < THREADS; i++)
 		sent += taker[i].sent;
-	/* Above the rate by the burst and a packet each at most; below it as far as a busy machine lets threads oversleep. */
+	/*
+	 * Above the rate by the burst and a packet each at most; below it as far as a busy
+	 * machine lets threads oversleep.
+	 */
 	assert_true(sent <= rate / 1000 * (ns / 1000000 + 1) + rate / 100 + THREADS * 60080);
 	assert_true(sent >= rate / 2);
 	event_destroy(&stop);

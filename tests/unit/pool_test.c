@@ -102,7 +102,8 @@ static void a_pool_beyond_the_address_space_is_refused(void **state)
 	(void)state;
 	assert_false(pool_init(&p, UINT32_MAX, SIZE_MAX / 2, &err));
 	assert_int_equal(err.status, MFD_OS);
-	assert_false(pool_init(&p, UINT32_MAX, SIZE_MAX / UINT32_MAX / PAGE_BYTES * PAGE_BYTES, &err));
+	assert_false(pool_init(&p, UINT32_MAX, SIZE_MAX / UINT32_MAX / PAGE_BYTES * PAGE_BYTES,
+			       &err));
 	assert_false(pool_init(&p, 0, PAGE_BYTES, &err));
 	assert_false(pool_init(&p, 1, 0, &err));
 	assert_false(pool_init(&p, 1, SIZE_MAX, &err));
@@ -138,9 +139,12 @@ static void what_is_not_its_own_aborts(void **state)
 
 	(void)state;
 	assert_true(pool_init(&p, 2, PAGE_BYTES, &err));
-	assert_true(aborts_with(put_inside, &p, "mfd: buffer pool: given a buffer that is not its own\n"));
-	assert_true(aborts_with(put_beyond, &p, "mfd: buffer pool: given a buffer that is not its own\n"));
-	assert_true(aborts_with(put_once_more, &p, "mfd: buffer pool: given more buffers than it has\n"));
+	assert_true(aborts_with(put_inside, &p,
+				"mfd: buffer pool: given a buffer that is not its own\n"));
+	assert_true(aborts_with(put_beyond, &p,
+				"mfd: buffer pool: given a buffer that is not its own\n"));
+	assert_true(aborts_with(put_once_more, &p,
+				"mfd: buffer pool: given more buffers than it has\n"));
 	pool_put(&p, pool_get(&p));
 	pool_destroy(&p);
 }
