@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public API: validates what the user chose, opens source or sink and introduces them to a session.
+ */
+#include "mfd.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cpus.h"
+#include "net/address.h"
+#include "net/listen.h"
+#include "recv/session.h"
+#include "send/session.h"
+#include "sink/sink.h"
+#include "source/source.h"
+
+#define MIN_PACKET_BYTES (64u << 10)
+#define MIN_TIMEOUT_MS 100u
+
+/* 64 pages: a sender thread's working set then stays in L2 next to the other threads of its core. */
+#define DEFAULT_PACKET_BYTES (256u << 10)
+
+/* More than these need more than one network path to be worth anything. */
+#define DEFAULT_MAX_CHANNELS 8u
+
+static void no_notice(void *opaque, const struct mfd_notice *notice)
+{
+	(void)opaque;
+	(void)notice;
+}
+
+const char *mfd_version(void)
+{
+	return MFD_VERSION;
+}
+
+unsigned mfd_default_channels(void)
+{
+	unsigned cpus = cpus_usable();
+
+	return cpus < DEFAULT_MAX_CHANNELS ? cpus : DEFAULT_MAX_CHANNELS;
+}
+
+static bool check_timeout(uint64_t timeout_ms, struct mfd_error *err)
+{
+	if (timeout_ms < MIN_TIMEOUT_MS || timeout_ms > WIRE_MAX_TIMEOUT_MS)
+		return error_set(err, MFD_USAGE, "timeout: 100 ms to 24 h are allowed");
+	return true;
+}
+
+/* ---- Sender. ---- */
+
+struct mfd_send {
+	struct source *source;
+	struct send_session *session;
+};
+
+static bool send_check(const struct mfd_send_options *o, struct send_params *ret, struct mfd_error *err)
+{
+	const uint32_t packet = o->packet_bytes ? o->packet_bytes : DEFAULT_PACKET_BYTES;
+	struct address address;
+
+	*ret = (struct send_params){
+		.address = o->address, .family = o->family,
+		.channels = o->channels ? o->channels : mfd_default_channels(),
+		.packet_pages = packet / PAGE_BYTES,
+		.method = method_by_name(o->method),
+		.connect_timeout_ms = o->connect_timeout_ms, .timeout_ms = o->timeout_ms,
+		.bytes_per_second = o->bytes_per_second,
+		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+		.wrap = channel_wrap_nothing,
+	};
+	if (!address_parse(o->address, false, false, &address, err))
+		return false;
+	if (ret->channels > MFD_MAX_CHANNELS)
+		return error_set(err, MFD_USAGE, "channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
+	if (packet < MIN_PACKET_BYTES || packet > BATCH_MAX_BYTES)
+		return error_set(err, MFD_USAGE, "packet size: 64K to 4M are allowed");
+	if (!ret->method)
+		return error_set(err, MFD_USAGE, "method %s is unknown: none, zlib and zstd are there", o->method);
+	ret->level = o->level == MFD_LEVEL_DEFAULT ? ret->method->level_default : o->level;
+	if (o->level != MFD_LEVEL_DEFAULT && !method_check_level(ret->method, o->level, err))
+		return false;
+	return check_timeout(o->timeout_ms, err);
+}
+
+bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret, struct mfd_error *err)
+{
+	struct send_params params;
+	struct mfd_send *send;
+
+	if (!send_check(options, &params, err))
+		return false;
+	send = calloc(1, sizeof(*send));
+	if (!send)
+		return error_set(err, MFD_OS, "out of memory");
+	if (!(strcmp(options->image, "-") ? source_file_new(options->image, &send->source, err) :
+	      source_stream_new(STDIN_FILENO, &send->source, err)) ||
+	    !send_session_new(&params, send->source, &send->session, err)) {
+		mfd_send_free(send);
+		return false;
+	}
+	*ret = send;
+	return true;
+}
+
+bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
+{
+	return send_session_run(send->session, err);
+}
+
+void mfd_send_cancel(struct mfd_send *send)
+{
+	send_session_cancel(send->session);
+}
+
+void mfd_send_stats(const struct mfd_send *send, struct mfd_stats *ret)
+{
+	send_session_stats(send->session, ret);
+}
+
+void mfd_send_free(struct mfd_send *send)
+{
+	if (!send)
+		return;
+	send_session_free(send->session);
+	if (send->source)
+		send->source->ops->free(send->source);
+	free(send);
+}
+
+/* ---- Receiver. ---- */
+
+struct mfd_recv {
+	struct sink *sink;
+	struct address_range *allow;
+	struct recv_session *session;
+};
+
+static bool parse_allow(const struct mfd_recv_options *o, struct mfd_recv *recv, struct mfd_error *err)
+{
+	recv->allow = calloc(o->allow_count + 1, sizeof(*recv->allow));
+	if (!recv->allow)
+		return error_set(err, MFD_OS, "out of memory");
+	for (size_t i = 0; i < o->allow_count; i++) {
+		if (!address_range_parse(o->allow[i], &recv->allow[i], err))
+			return false;
+	}
+	return true;
+}
+
+static bool recv_check(const struct mfd_recv_options *o, struct address *ret_address, struct mfd_error *err)
+{
+	if (!address_parse(o->listen, true, true, ret_address, err))
+		return false;
+	if (!strcmp(o->output, "-"))
+		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
+	if (o->max_channels < 1 || o->max_channels > MFD_MAX_CHANNELS)
+		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
+	return check_timeout(o->timeout_ms, err);
+}
+
+static bool open_sink(const struct mfd_recv_options *o, struct sink **ret, struct mfd_error *err)
+{
+	const struct sink_file_options file = { .force = o->force, .inplace = o->inplace, .no_fsync = o->no_fsync };
+
+	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
+}
+
+static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, struct mfd_error *err)
+{
+	struct recv_params params = {
+		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
+		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
+		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+		.wrap = channel_wrap_nothing,
+	};
+	struct address address;
+
+	if (!recv_check(o, &address, err) || !parse_allow(o, recv, err) || !open_sink(o, &recv->sink, err))
+		return false;
+	params.rules = (struct lobby_rules){ recv->allow, o->allow_count };
+	return listen_open(&address, o->family, &params.listener, err) &&
+		recv_session_new(&params, recv->sink, &recv->session, err);
+}
+
+bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err)
+{
+	struct mfd_recv *recv = calloc(1, sizeof(*recv));
+
+	if (!recv)
+		return error_set(err, MFD_OS, "out of memory");
+	if (!recv_make(recv, options, err)) {
+		mfd_recv_free(recv);
+		return false;
+	}
+	*ret = recv;
+	return true;
+}
+
+bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
+{
+	return recv_session_run(recv->session, err);
+}
+
+void mfd_recv_cancel(struct mfd_recv *recv)
+{
+	recv_session_cancel(recv->session);
+}
+
+void mfd_recv_stats(const struct mfd_recv *recv, struct mfd_stats *ret)
+{
+	recv_session_stats(recv->session, ret);
+}
+
+void mfd_recv_free(struct mfd_recv *recv)
+{
+	if (!recv)
+		return;
+	recv_session_free(recv->session);
+	if (recv->sink)
+		recv->sink->ops->free(recv->sink);
+	free(recv->allow);
+	free(recv);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Data connections come and go: attached to their channel, fenced when the peer has given one up, and all ended with the session.  The main
+ * thread does all of it; a channel's thread never outlives its connection, so joining it is the fence: what it had is written then, and
+ * nothing more of it ever will be.
+ */
+#include "recv/session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* What a data connection's preamble has to say; anything else makes it a stranger. */
+static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
+{
+	uint8_t differs = 0;
+
+	/* Without an early exit, so that timing tells nothing about the token. */
+	for (unsigned i = 0; i < WIRE_TOKEN_BYTES; i++)
+		differs |= p->token[i] ^ s->token[i];
+	if (!s->control || differs)
+		return error_set(err, MFD_PROTOCOL, "wrong token");
+	if (p->channel >= s->hello.channels)
+		return error_set(err, MFD_PROTOCOL, "channel %u of %u", (unsigned)p->channel, (unsigned)s->hello.channels);
+	if (p->generation <= s->thread[p->channel].generation)
+		return error_set(err, MFD_PROTOCOL, "channel %u, generation %u: there is one already", (unsigned)p->channel,
+				 (unsigned)p->generation);
+	return true;
+}
+
+/* Buffers and decoders, once per channel. */
+static bool equip(struct recv_thread *t, struct mfd_error *err)
+{
+	const size_t bytes = (size_t)t->session->hello.packet_pages * PAGE_BYTES;
+
+	if (t->pages)
+		return true;
+	for (unsigned i = 0; method_at(i); i++) {
+		const struct method_ops *ops = method_at(i);
+
+		if ((t->session->hello.methods & (UINT32_C(1) << ops->id)) && !t->method[ops->id] &&
+		    !ops->new_receiver(&t->method[ops->id], err))
+			return false;
+	}
+	t->coded = malloc(bytes);
+	t->pages = aligned_alloc(PAGE_BYTES, bytes);
+	if (!t->coded || !t->pages)
+		return error_set(err, MFD_OS, "channel %u: out of memory", (unsigned)t->id);
+	return true;
+}
+
+/* End the connection and its thread, if there is one. */
+static void detach(struct recv_thread *t)
+{
+	struct recv_session *s = t->session;
+
+	pthread_mutex_lock(&s->lock);
+	t->down = true;
+	pthread_mutex_unlock(&s->lock);
+	if (t->running) {
+		t->channel->ops->shutdown(t->channel);
+		pthread_join(t->thread, NULL);
+		t->running = false;
+	}
+	if (t->channel)
+		t->channel->ops->free(t->channel);
+	t->channel = NULL;
+}
+
+static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_error *err)
+{
+	struct recv_session *s = t->session;
+	int e;
+
+	pthread_mutex_lock(&s->lock);
+	t->generation = guest->preamble.generation;
+	t->down = false;
+	t->round = s->open_round;
+	t->synced = s->open_round;
+	counter_set(&t->written, 0);
+	counter_set(&t->received, WIRE_PREAMBLE_BYTES);
+	pthread_mutex_unlock(&s->lock);
+	t->sequence = 0;
+	t->kicked = 0;
+	t->channel = s->params.wrap(s->params.wrap_opaque, t->id, guest->channel);
+	guest->channel = NULL;
+	e = pthread_create(&t->thread, NULL, recv_thread_main, t);
+	if (e)
+		return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u", (unsigned)t->id);
+	t->running = true;
+	return true;
+}
+
+bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err)
+{
+	struct recv_thread *t;
+	struct mfd_error cause;
+
+	if (!check_preamble(s, &guest->preamble, err))
+		return false;
+	t = &s->thread[guest->preamble.channel];
+	detach(t);
+	if (!equip(t, &cause) || !start(t, guest, &cause))
+		verdict_report(&s->verdict, VERDICT_CAUSE, &cause);
+	return true;
+}
+
+void recv_fence(struct recv_session *s)
+{
+	for (unsigned i = 0; i < s->hello.channels; i++) {
+		struct recv_thread *t = &s->thread[i];
+		bool wanted;
+
+		pthread_mutex_lock(&s->lock);
+		wanted = t->fence_wanted && !t->fence_done;
+		pthread_mutex_unlock(&s->lock);
+		if (!wanted)
+			continue;
+		detach(t);
+		pthread_mutex_lock(&s->lock);
+		t->fence_done = true;
+		pthread_mutex_unlock(&s->lock);
+		event_raise(&s->verdict.attention);
+	}
+}
+
+void recv_detach_all(struct recv_session *s)
+{
+	if (!s->thread)
+		return;
+	/* All are woken before the first is joined, so that the slowest one is waited for, not the sum. */
+	for (unsigned i = 0; i < s->hello.channels; i++) {
+		if (s->thread[i].running)
+			s->thread[i].channel->ops->shutdown(s->thread[i].channel);
+	}
+	for (unsigned i = 0; i < s->hello.channels; i++)
+		detach(&s->thread[i]);
+}

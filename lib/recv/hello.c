@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Negotiation: may this sender have a session, and on which terms?  Nothing here changes anything but the answer: until WELCOME a peer is
+ * a stranger.
+ */
+#include "recv/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* Everything this build can decode. */
+static uint32_t our_methods(void)
+{
+	uint32_t mask = 0;
+
+	for (unsigned i = 0; method_at(i); i++)
+		mask |= UINT32_C(1) << method_at(i)->id;
+	return mask;
+}
+
+static bool check_terms(const struct recv_session *s, const struct wire_hello *h, struct mfd_error *err)
+{
+	const uint32_t unknown = h->methods & ~our_methods();
+
+	if (h->version_min > WIRE_VERSION || h->version_max < WIRE_VERSION)
+		return error_set(err, MFD_PROTOCOL, "the sender speaks protocol versions %u to %u, this receiver speaks %d",
+				 h->version_min, h->version_max, WIRE_VERSION);
+	if (h->page_bytes != PAGE_BYTES)
+		return error_set(err, MFD_PROTOCOL, "the sender has pages of %u bytes, this receiver of %u", (unsigned)h->page_bytes, PAGE_BYTES);
+	if (h->channels > s->params.max_channels)
+		return error_set(err, MFD_CONFIG, "the sender wants %u channels, this receiver allows %u (--max-channels)",
+				 (unsigned)h->channels, s->params.max_channels);
+	if (unknown & (UINT32_C(1) << h->method))
+		return error_set(err, MFD_PROTOCOL, "this receiver can't decode method %u", h->method);
+	if (h->regions != 1 || h->region[0].id != 0 || h->region[0].size != h->size)
+		return error_set(err, MFD_PROTOCOL, "this receiver takes images of one region");
+	return true;
+}
+
+/* Not to be guessed by whoever did not see WELCOME. */
+static bool make_token(uint8_t token[static WIRE_TOKEN_BYTES], struct mfd_error *err)
+{
+	ssize_t n;
+
+	do
+		n = getrandom(token, WIRE_TOKEN_BYTES, 0);
+	while (n < 0 && errno == EINTR);
+	if (n != WIRE_TOKEN_BYTES)
+		return error_set_os(err, MFD_OS, errno, "can't make a token");
+	return true;
+}
+
+bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err)
+{
+	if (!check_terms(s, hello, err) || !make_token(s->token, err))
+		return false;
+	*ret = (struct wire_welcome){
+		.version = WIRE_VERSION,
+		.packet_pages = hello->packet_pages,
+		.methods = hello->methods & our_methods(),
+		.timeout_ms = (uint32_t)s->params.timeout_ms,
+	};
+	memcpy(ret->token, s->token, sizeof(ret->token));
+	return true;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A receiving session: what its threads share, and how it begins and ends.
+ *
+ *	main thread       the lobby: accepts and identifies who connects, attaches data connections, fences lost ones; then commits
+ *	                  (session.c, attach.c, lobby.c)
+ *	receiver threads  one per data channel: receive, decode, verify, write (thread.c, packet.c)
+ *	control thread    acknowledgements, rounds, heartbeats, deadlines, the peer's errors (control.c)
+ *
+ * One door out, as in a sending session: whoever fails reports to the verdict, the control thread decides and raises `stop`, the main
+ * thread shuts the sockets, joins everybody and frees in reverse order.
+ */
+#ifndef MFD_RECV_SESSION_H
+#define MFD_RECV_SESSION_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/event.h"
+#include "compress/method.h"
+#include "core/options.h"
+#include "core/stats.h"
+#include "core/verdict.h"
+#include "net/channel.h"
+#include "net/control.h"
+#include "net/listen.h"
+#include "recv/lobby.h"
+#include "sink/sink.h"
+#include "wire/wire.h"
+
+/* What a session is made from.  mfd.c fills it from the user's options, tests from whatever they like. */
+struct recv_params {
+	struct listener listener;    /* the session's own from now on, also on failure */
+	struct lobby_rules rules;
+	uint64_t accept_timeout_ms;  /* 0: wait for ever */
+	uint64_t timeout_ms;
+	unsigned max_channels;
+	uint64_t max_size;           /* bytes; UINT64_MAX: no limit */
+	mfd_notice_fn *notice;       /* never NULL */
+	void *opaque;
+	channel_wrap_fn *wrap;       /* never NULL */
+	void *wrap_opaque;
+};
+
+struct recv_session;
+
+struct recv_thread {
+	/* Set before the thread starts, changed only by the main thread while none runs. */
+	struct recv_session *session;
+	uint32_t id;
+	uint32_t generation;         /* of the connection; 0: none yet */
+	struct channel *channel;
+	struct method *method[METHOD_ZSTD + 1]; /* one to decode each */
+	uint8_t *pages;              /* decoded, packet_pages pages; allocated when first attached */
+	uint8_t *coded;
+	pthread_t thread;
+	bool running;                /* main thread only: to be joined */
+
+	/* Written by the thread, read by all. */
+	struct channel_counters counters;
+	counter received;            /* bytes on this connection, its preamble too */
+	counter written;             /* packets of this connection that are written, SYNCs too */
+	counter waits;               /* enum wire_waits */
+
+	/* Guarded by the session's lock. */
+	uint32_t synced;             /* rounds for which SYNC has come in */
+	struct totals round_totals;  /* of the round that it closed */
+	bool down;                   /* this generation has ended */
+	bool fence_wanted, fence_done; /* the peer has given it up; main has joined it and the answer may go out */
+
+	/* This thread only. */
+	uint32_t round;
+	uint64_t sequence;           /* expected next */
+	struct totals totals;        /* of this round so far */
+	uint64_t kicked;             /* `written` when the control thread was last told */
+
+	/* The control thread only. */
+	uint64_t acked;
+	uint32_t acked_generation;
+};
+
+struct recv_session {
+	/* Set before the threads start, never changed. */
+	struct recv_params params;
+	struct sink *sink;           /* not owned */
+	struct wire_hello hello;
+	uint8_t token[WIRE_TOKEN_BYTES];
+	uint64_t page_limit;         /* pages from here on are outside the image */
+
+	/* Between the threads. */
+	struct recv_thread *thread;  /* [hello.channels] */
+	struct verdict verdict;
+	struct event stop;           /* the door is open */
+	struct event main_event;     /* something for the main thread: fence_wanted, end_seen, stop */
+
+	pthread_mutex_t lock;        /* Guards, all rare: */
+	uint32_t open_round;         /* packets of later rounds are refused */
+	struct totals all_totals;    /* of all rounds that are done */
+	struct totals first_totals;  /* of round 0 */
+	bool stopping;               /* as `stop` */
+	bool end_seen;
+	struct wire_end end;
+	bool committed;              /* main: the output is in place */
+
+	/* For snapshots. */
+	counter phase;
+	counter bytes_image;
+	counter channels;
+	counter rounds;
+	counter began_ns, ended_ns;
+	counter image_hash;
+
+	/* The main thread only. */
+	struct lobby *lobby;
+	struct control *control;     /* the control thread's while that runs */
+	pthread_t control_thread;
+	bool control_running;
+};
+
+/* The sink stays the caller's and must outlive the session. */
+bool recv_session_new(const struct recv_params *params, struct sink *sink, struct recv_session **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* Wait for one sender, take the image, commit it. */
+bool recv_session_run(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
+void recv_session_cancel(struct recv_session *s);
+void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret);
+void recv_session_free(struct recv_session *s);
+
+/* hello.c.  Main thread: may this sender have a session?  Fills in WELCOME or says why not. */
+bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* attach.c.  Main thread: a data connection has come in; false: it is a stranger after all, and the caller drops it. */
+bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* attach.c.  Main thread: end the connections whose fence is wanted; the control thread then answers. */
+void recv_fence(struct recv_session *s);
+
+/* attach.c.  Main thread: wake and join every receiver thread. */
+void recv_detach_all(struct recv_session *s);
+
+/* thread.c and control.c.  Thread functions, for a struct recv_thread and a struct recv_session. */
+void *recv_thread_main(void *thread);
+void *recv_control_main(void *session);
+
+/*
+ * packet.c.  Receiver thread: take the rest of the packet whose header is @p from the channel, verify it and write it.
+ * *ret_lost: the failure is the connection's, not the data's.
+ */
+bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* thread.c.  Receive exactly @iov; counts the bytes and the time.  *ret_got as in channel_ops.recv. */
+bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err) MFD_MUST_CHECK;
+
+#endif

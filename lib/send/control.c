@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sender's control thread: it alone reads and writes the control connection once the session has begun.
+ *
+ * It retires acknowledged batches, notes SYNC_DONE and COMMITTED for the producer, sends heartbeats and END, watches for silence and for
+ * channels on which nothing arrives any more, and it opens the door: at once for a real cause or a cancel, and for a lost connection when
+ * the peer had a second to say why.  Before the door opens it tells the peer, so that both ends end.  It never touches the source.
+ */
+#include "send/session.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+/* How long a lost data connection waits for the peer's ERROR. */
+#define GRACE_MS 1000
+
+/* Report what this thread has found.  What the peer says of itself is a cause; a connection that goes away is not. */
+static void report(struct send_session *s, struct mfd_error *err)
+{
+	bool lost = err->status == MFD_TRY_AGAIN && !err->remote;
+
+	if (lost && s->end_sent)
+		error_set(err, MFD_TRY_AGAIN, "connection lost before the receiver answered: the outcome is not known, look at its output");
+	verdict_report(&s->verdict, lost ? VERDICT_LOST : VERDICT_CAUSE, err);
+}
+
+static bool refuse(struct mfd_error *err, const char *what)
+{
+	return error_set(err, MFD_PROTOCOL, "the receiver sent %s", what);
+}
+
+/* ---- Messages. ---- */
+
+static void retire(void *session, struct inflight_entry *e)
+{
+	struct send_session *s = session;
+
+	pthread_mutex_lock(&s->lock);
+	s->acked++;
+	totals_add(&s->round_totals, &e->totals);
+	pthread_mutex_unlock(&s->lock);
+	counter_add(&s->pages_acked, e->totals.pages);
+	if (inflight_release(e))
+		pool_put(&s->pool, e->batch.bytes);
+}
+
+static struct send_thread *find_thread(struct send_session *s, uint32_t channel, struct mfd_error *err)
+{
+	if (channel >= s->params.channels) {
+		error_set(err, MFD_PROTOCOL, "the receiver names channel %" PRIu32 " of %u", channel, s->params.channels);
+		return NULL;
+	}
+	return &s->thread[channel];
+}
+
+static bool on_ack(struct send_session *s, const struct wire_ack *ack, struct mfd_error *err)
+{
+	for (unsigned i = 0; i < ack->count; i++) {
+		const struct wire_channel_ack *a = &ack->channel[i];
+		struct send_thread *t = find_thread(s, a->channel, err);
+
+		if (!t)
+			return false;
+		if (a->generation != t->generation)
+			return refuse(err, "ACK for a generation that never was");
+		if (!inflight_acknowledge(&t->log, a->written, retire, s))
+			return refuse(err, "ACK for packets that were never sent");
+	}
+	sleeper_wake(&s->producer);
+	return true;
+}
+
+/* A channel is dead when bytes are on their way and the receiver has been waiting for them all the time. */
+static bool check_health(struct send_session *s, const struct wire_heartbeat *beat, struct mfd_error *err)
+{
+	const uint64_t now = clock_ns();
+
+	for (unsigned i = 0; i < beat->count; i++) {
+		const struct wire_channel_health *h = &beat->channel[i];
+		struct send_thread *t = find_thread(s, h->channel, err);
+
+		if (!t)
+			return false;
+		if (h->generation != t->generation)
+			return refuse(err, "HEARTBEAT for a generation that never was");
+		if (!t->health_since_ns || h->received != t->health_received || h->waits != WIRE_WAITS_NETWORK ||
+		    h->received >= WIRE_PREAMBLE_BYTES + counter_get(&t->counters.bytes)) {
+			t->health_received = h->received;
+			t->health_since_ns = now;
+		} else if (now - t->health_since_ns > s->params.timeout_ms * CLOCK_NS_PER_MS) {
+			return error_set(err, MFD_TRY_AGAIN, "channel %u: nothing arrives at the receiver any more", (unsigned)t->id);
+		}
+	}
+	return true;
+}
+
+static bool on_sync_done(struct send_session *s, const struct wire_sync_done *done, struct mfd_error *err)
+{
+	bool ok;
+
+	pthread_mutex_lock(&s->lock);
+	ok = done->round == s->synced_rounds;
+	if (ok) {
+		s->synced_rounds++;
+		s->peer_totals = done->totals;
+	}
+	pthread_mutex_unlock(&s->lock);
+	sleeper_wake(&s->producer);
+	return ok || refuse(err, "SYNC_DONE out of turn");
+}
+
+static bool on_committed(struct send_session *s, const struct wire_committed *c, struct mfd_error *err)
+{
+	if (!s->end_sent)
+		return refuse(err, "COMMITTED before END");
+	if (c->size != s->end.size || c->image_hash != s->end.image_hash)
+		return error_set(err, MFD_DATA, "the receiver committed %" PRIu64 " bytes with hash %016" PRIx64, c->size, c->image_hash);
+	pthread_mutex_lock(&s->lock);
+	s->committed = true;
+	pthread_mutex_unlock(&s->lock);
+	sleeper_wake(&s->producer);
+	return true;
+}
+
+static bool on_channel_down(struct send_session *s, const struct wire_fence *f, struct mfd_error *err)
+{
+	if (!find_thread(s, f->channel, err))
+		return false;
+	/* The policy for now: a lost channel ends the session. */
+	return error_set(err, MFD_TRY_AGAIN, "channel %" PRIu32 ": connection lost, says the receiver", f->channel);
+}
+
+static bool on_message(struct send_session *s, const struct wire_message *m, struct mfd_error *err)
+{
+	switch (m->type) {
+	case WIRE_ACK:
+		return on_ack(s, &m->ack, err);
+	case WIRE_HEARTBEAT:
+		return check_health(s, &m->heartbeat, err);
+	case WIRE_SYNC_DONE:
+		return on_sync_done(s, &m->sync_done, err);
+	case WIRE_COMMITTED:
+		return on_committed(s, &m->committed, err);
+	case WIRE_CHANNEL_DOWN:
+		return on_channel_down(s, &m->fence, err);
+	case WIRE_FENCED:
+		return true; /* an answer to our CHANNEL_DOWN; the session is ending */
+	case WIRE_ERROR:
+		control_remote_error(&m->problem, err);
+		return false;
+	default:
+		return error_set(err, MFD_PROTOCOL, "unexpected %s from the receiver", wire_type_name(m->type));
+	}
+}
+
+/* ---- What we say. ---- */
+
+static void beat(struct send_session *s)
+{
+	struct wire_message m = { .type = WIRE_HEARTBEAT };
+
+	m.heartbeat.phase = (uint8_t)counter_get(&s->phase);
+	if (control_has_room(s->control) && !control_queue(s->control, &m))
+		return; /* the peer does not read: it will be found out by its silence */
+}
+
+static bool send_end(struct send_session *s, struct mfd_error *err)
+{
+	struct wire_message m = { .type = WIRE_END };
+	bool now;
+
+	pthread_mutex_lock(&s->lock);
+	now = s->end_wanted && !s->end_sent;
+	if (now)
+		s->end_sent = true;
+	m.end = s->end;
+	pthread_mutex_unlock(&s->lock);
+	if (now && !control_queue(s->control, &m))
+		return error_set(err, MFD_TRY_AGAIN, "the receiver does not read its control connection");
+	return true;
+}
+
+/* ---- The door. ---- */
+
+/* Tell the peer what ended the session, if it was not the peer who told us; then let everybody out. */
+static void open_door(struct send_session *s, const struct mfd_error *error, bool alive)
+{
+	if (alive && error && !error->remote)
+		control_tell(s->control, error);
+	pthread_mutex_lock(&s->lock);
+	s->stopping = true;
+	pthread_mutex_unlock(&s->lock);
+	event_raise(&s->stop);
+	sleeper_wake(&s->producer);
+}
+
+/* A channel was lost on our side: say so, and give the peer time to say why it closed. */
+static uint64_t begin_grace(struct send_session *s)
+{
+	for (unsigned i = 0; i < s->params.channels; i++) {
+		struct wire_message m = { .type = WIRE_CHANNEL_DOWN };
+
+		m.fence = (struct wire_fence){ .channel = i, .generation = s->thread[i].generation };
+		if (counter_get(&s->thread[i].lost) && !control_queue(s->control, &m))
+			break; /* as good as silent */
+	}
+	return clock_ns() + GRACE_MS * CLOCK_NS_PER_MS;
+}
+
+static bool is_over(struct send_session *s)
+{
+	bool r;
+
+	pthread_mutex_lock(&s->lock);
+	r = s->committed;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+void *send_control_main(void *session)
+{
+	struct send_session *s = session;
+	uint64_t grace = CLOCK_NEVER;
+	struct mfd_error err, reason;
+	enum verdict_rank rank;
+	struct wire_message m;
+	bool alive = true;
+
+	while (!is_over(s)) {
+		switch (control_wait(s->control, &s->verdict.attention, grace, &m, &err)) {
+		case CONTROL_MESSAGE:
+			if (!on_message(s, &m, &err))
+				report(s, &err);
+			break;
+		case CONTROL_BEAT:
+			beat(s);
+			break;
+		case CONTROL_ATTENTION:
+			event_clear(&s->verdict.attention);
+			if (!send_end(s, &err))
+				report(s, &err);
+			break;
+		case CONTROL_DEADLINE:
+			break;
+		case CONTROL_LOST:
+			/* Bytes that make no sense leave a connection over which the peer can be told. */
+			alive = err.status != MFD_TRY_AGAIN;
+			error_wrap(&err, "control");
+			report(s, &err);
+			break;
+		}
+		rank = verdict_get(&s->verdict, &reason);
+		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
+			grace = begin_grace(s);
+		if (rank > VERDICT_LOST || (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
+			open_door(s, &reason, alive);
+			return NULL;
+		}
+	}
+	open_door(s, NULL, alive);
+	return NULL;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a session: control connection, HELLO and WELCOME, then the data connections.  The main thread does all of it; nothing else runs
+ * yet but, for the data connections, the control thread.
+ */
+#include "send/session.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "wire/wire.h"
+
+static bool connect_channel(struct send_session *s, uint32_t id, const struct event *stop, uint64_t deadline_ns, bool retry,
+			    struct channel **ret, struct mfd_error *err)
+{
+	struct channel *tcp;
+	int fd;
+
+	if (!connect_open(&s->target, deadline_ns, stop, retry, &fd, err) || !channel_tcp_new(fd, &tcp, err))
+		return false;
+	*ret = s->params.wrap(s->params.wrap_opaque, id, tcp);
+	return true;
+}
+
+static void fill_hello(const struct send_session *s, struct wire_hello *h)
+{
+	const struct source_info *info = &s->source->info;
+	size_t name_bytes = strlen(info->name);
+
+	*h = (struct wire_hello){
+		.version_min = WIRE_VERSION, .version_max = WIRE_VERSION,
+		.page_bytes = PAGE_BYTES,
+		.packet_pages = s->params.packet_pages,
+		.channels = s->params.channels,
+		.methods = UINT32_C(1) << METHOD_NONE | UINT32_C(1) << s->params.method->id,
+		.method = (uint16_t)s->params.method->id,
+		.level = (int16_t)s->params.level,
+		.flags = info->rounds ? WIRE_HELLO_ROUNDS : 0,
+		.timeout_ms = (uint32_t)s->params.timeout_ms,
+		.size = info->size, .allocated = info->allocated,
+		.regions = 1,
+	};
+	if (name_bytes > WIRE_MAX_NAME)
+		name_bytes = WIRE_MAX_NAME;
+	h->region[0].size = info->size;
+	h->region[0].name_bytes = (uint16_t)name_bytes;
+	memcpy(h->region[0].name, info->name, name_bytes);
+}
+
+static bool accept_terms(struct send_session *s, const struct wire_welcome *w, struct mfd_error *err)
+{
+	if (w->version != WIRE_VERSION)
+		return error_set(err, MFD_PROTOCOL, "the receiver chose protocol version %u, this sender speaks %d", w->version, WIRE_VERSION);
+	if (w->packet_pages < 1 || w->packet_pages > s->params.packet_pages)
+		return error_set(err, MFD_PROTOCOL, "the receiver wants packets of %u pages, offered were %u", (unsigned)w->packet_pages,
+				 (unsigned)s->params.packet_pages);
+	if (!(w->methods & (UINT32_C(1) << s->params.method->id)) || !(w->methods & (UINT32_C(1) << METHOD_NONE)))
+		return error_set(err, MFD_PROTOCOL, "the receiver can't decode %s", s->params.method->name);
+	s->packet_pages = w->packet_pages;
+	memcpy(s->token, w->token, sizeof(s->token));
+	control_begin(s->control, s->params.timeout_ms, w->timeout_ms);
+	return true;
+}
+
+/* The receiver's answer to HELLO, or why there is none. */
+static bool await_welcome(struct send_session *s, uint64_t deadline_ns, struct mfd_error *err)
+{
+	struct wire_message m;
+
+	switch (control_wait(s->control, &s->verdict.attention, deadline_ns, &m, err)) {
+	case CONTROL_MESSAGE:
+		break;
+	case CONTROL_ATTENTION:
+		return error_set(err, MFD_TRY_AGAIN, "stopped");
+	case CONTROL_DEADLINE:
+		return error_set(err, MFD_UNAVAILABLE, "%s: no answer: is that mfd-recv?", s->target.name);
+	default:
+		error_wrap(err, "%s: no answer to HELLO (--allow? not mfd-recv?)", s->target.name);
+		if (err->status == MFD_TRY_AGAIN)
+			err->status = MFD_UNAVAILABLE;
+		return false;
+	}
+	if (m.type == WIRE_REFUSE || m.type == WIRE_ERROR) {
+		control_remote_error(&m.problem, err);
+		return false;
+	}
+	if (m.type != WIRE_WELCOME)
+		return error_set(err, MFD_PROTOCOL, "%s instead of WELCOME from the receiver", wire_type_name(m.type));
+	return accept_terms(s, &m.welcome, err);
+}
+
+bool send_open_control(struct send_session *s, struct mfd_error *err)
+{
+	const struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_CONTROL };
+	const uint64_t deadline_ns = clock_deadline_ms(s->params.connect_timeout_ms);
+	const struct event *stop = &s->verdict.attention; /* nobody else minds it yet */
+	struct wire_message hello = { .type = WIRE_HELLO };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	struct address address;
+	struct channel *channel;
+
+	if (!address_parse(s->params.address, false, false, &address, err) ||
+	    !connect_resolve(&address, s->params.family, deadline_ns, stop, &s->target, err) ||
+	    !connect_channel(s, UINT32_MAX, stop, deadline_ns, true, &channel, err) ||
+	    !control_new(channel, &s->control, err))
+		return false;
+	wire_put_preamble(&preamble, raw);
+	control_queue_bytes(s->control, raw, sizeof(raw));
+	fill_hello(s, &hello.hello);
+	if (!control_queue(s->control, &hello))
+		return error_set(err, MFD_BUG, "no room for HELLO");
+	return await_welcome(s, clock_deadline_ms(s->params.timeout_ms), err);
+}
+
+static bool open_one(struct send_session *s, struct send_thread *t, uint64_t deadline_ns, struct mfd_error *err)
+{
+	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA, .channel = t->id, .generation = t->generation };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	struct iovec iov = { raw, sizeof(raw) };
+
+	memcpy(preamble.token, s->token, sizeof(preamble.token));
+	wire_put_preamble(&preamble, raw);
+	return connect_channel(s, t->id, &s->stop, deadline_ns, false, &t->channel, err) &&
+		t->channel->ops->send(t->channel, &iov, 1, err);
+}
+
+bool send_open_data(struct send_session *s, struct mfd_error *err)
+{
+	const uint64_t deadline_ns = clock_deadline_ms(s->params.connect_timeout_ms);
+
+	for (unsigned i = 0; i < s->params.channels; i++) {
+		if (open_one(s, &s->thread[i], deadline_ns, err))
+			continue;
+		/* Control came through a moment ago: that this one does not is a loss, and the peer may say why. */
+		if (err->status == MFD_UNAVAILABLE)
+			err->status = MFD_TRY_AGAIN;
+		return error_wrap(err, "channel %u", i);
+	}
+	return true;
+}

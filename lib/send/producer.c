@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The producer: the session's main thread between "connected" and "committed".
+ *
+ * Per round it walks the source and offers each batch to the next channel that has room, asks every channel for one SYNC behind its
+ * batches, and waits until each batch is acknowledged and the receiver has said SYNC_DONE; then it compares the totals of both
+ * ends.  When the source has no further round it asks the control thread to send END and waits for COMMITTED.
+ *
+ * It sleeps in one place only (producer_sleep), never on one particular channel, and every one of its waits ends when the door
+ * opens.  It never touches a socket and never reads pages that a sender thread can read.
+ */
+#include "send/session.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+typedef bool ready_fn(struct send_session *s);
+
+static bool stopping(struct send_session *s)
+{
+	bool r;
+
+	pthread_mutex_lock(&s->lock);
+	r = s->stopping;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* Sleep until @ready or the door opens; false for the door. */
+static bool producer_sleep(struct send_session *s, ready_fn *ready)
+{
+	for (;;) {
+		if (stopping(s))
+			return false;
+		if (ready(s))
+			return true;
+		sleeper_announce(&s->producer);
+		if (stopping(s) || ready(s)) {
+			sleeper_retract(&s->producer);
+			continue;
+		}
+		sleeper_sleep(&s->producer);
+	}
+}
+
+/* Some channel has a free slot.  The scan may move the cursor on: that costs a channel its turn, no more. */
+static bool slot_free(struct send_session *s)
+{
+	return handoff_find(&s->inboxes) >= 0;
+}
+
+static bool pool_has_room(struct send_session *s)
+{
+	uint8_t *buffer = pool_get(&s->pool);
+
+	pool_put(&s->pool, buffer);
+	return buffer;
+}
+
+static bool syncs_idle(struct send_session *s)
+{
+	for (unsigned i = 0; i < s->params.channels; i++) {
+		if (!handoff_sync_idle(s->thread[i].inbox))
+			return false;
+	}
+	return true;
+}
+
+static bool round_acknowledged(struct send_session *s)
+{
+	bool r;
+
+	pthread_mutex_lock(&s->lock);
+	r = s->acked == s->batches && s->synced_rounds == s->round + 1;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+static bool committed(struct send_session *s)
+{
+	bool r;
+
+	pthread_mutex_lock(&s->lock);
+	r = s->committed;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* Wait for a channel with a free slot; NULL for the door. */
+static struct handoff *producer_find(struct send_session *s)
+{
+	int i;
+
+	for (;;) {
+		i = handoff_find(&s->inboxes);
+		if (i >= 0)
+			return s->inboxes.handoff[i];
+		if (!producer_sleep(s, slot_free))
+			return NULL;
+	}
+}
+
+/* A buffer for the next batch where the source has to fill one; false for the door. */
+static bool producer_buffer(struct send_session *s, uint8_t **ret)
+{
+	*ret = NULL;
+	if (!s->use_pool)
+		return true;
+	while (!(*ret = pool_get(&s->pool))) {
+		if (!producer_sleep(s, pool_has_room))
+			return false;
+	}
+	return true;
+}
+
+/* What happened when a wait ended with the door: the verdict knows why, *err only has to be filled. */
+static bool door(struct mfd_error *err)
+{
+	return error_set(err, MFD_TRY_AGAIN, "stopped");
+}
+
+static bool walk(struct send_session *s, struct mfd_error *err)
+{
+	const struct source_ops *ops = s->source->ops;
+	struct handoff *inbox;
+	struct batch *slot;
+	uint8_t *buffer;
+	bool end;
+
+	for (;;) {
+		if (!producer_buffer(s, &buffer))
+			return door(err);
+		inbox = producer_find(s);
+		if (!inbox) {
+			pool_put(&s->pool, buffer);
+			return door(err);
+		}
+		slot = handoff_slot(inbox);
+		memset(slot, 0, sizeof(*slot));
+		if (!ops->next(s->source, s->packet_pages, buffer, &s->stop, slot, &end, err)) {
+			pool_put(&s->pool, buffer);
+			return false;
+		}
+		if (end) {
+			pool_put(&s->pool, buffer);
+			return true;
+		}
+		slot->id = s->batches++;
+		slot->round = s->round;
+		slot->bytes = buffer;
+		handoff_publish(inbox);
+	}
+}
+
+/* The round is over: one SYNC behind the batches of each channel, then wait for the receiver to have all of it. */
+static bool sync_round(struct send_session *s, struct mfd_error *err)
+{
+	struct totals ours, theirs;
+
+	if (!producer_sleep(s, syncs_idle))
+		return door(err);
+	for (unsigned i = 0; i < s->params.channels; i++)
+		handoff_request_sync(s->thread[i].inbox);
+	if (!producer_sleep(s, round_acknowledged))
+		return door(err);
+
+	pthread_mutex_lock(&s->lock);
+	ours = s->round_totals;
+	theirs = s->peer_totals;
+	totals_add(&s->all_totals, &s->round_totals);
+	memset(&s->round_totals, 0, sizeof(s->round_totals));
+	pthread_mutex_unlock(&s->lock);
+	if (!totals_equal(&ours, &theirs))
+		return error_set(err, MFD_DATA, "round %" PRIu32 ": the receiver wrote %" PRIu64 " pages in %" PRIu64 " packets with sum %016" PRIx64
+				 ", sent were %" PRIu64 " in %" PRIu64 " with %016" PRIx64, s->round, theirs.pages, theirs.packets,
+				 theirs.sum, ours.pages, ours.packets, ours.sum);
+	counter_set(&s->rounds, s->round + 1);
+	return true;
+}
+
+/* The hash of the finished image: the transport's sum, or with several rounds the sum over the pages as sent last. */
+static uint64_t image_hash(const struct send_session *s, uint64_t size)
+{
+	uint64_t sum = 0;
+
+	if (!s->page_hash)
+		return s->all_totals.sum;
+	for (uint64_t i = 0; i < batch_pages_of(size); i++)
+		sum += s->page_hash[i];
+	return sum;
+}
+
+static bool finish(struct send_session *s, uint64_t size, struct mfd_error *err)
+{
+	uint64_t hash = image_hash(s, size);
+
+	counter_set(&s->bytes_image, size);
+	counter_set(&s->image_hash, hash);
+	counter_set(&s->phase, MFD_FLUSHING);
+	pthread_mutex_lock(&s->lock);
+	s->end = (struct wire_end){ .rounds = s->round + 1, .size = size, .totals = s->all_totals, .image_hash = hash };
+	s->end_wanted = true;
+	pthread_mutex_unlock(&s->lock);
+	event_raise(&s->verdict.attention);
+	if (!producer_sleep(s, committed)) {
+		/* The door may open just after COMMITTED came in: then it counts. */
+		if (committed(s))
+			return true;
+		return door(err);
+	}
+	return true;
+}
+
+bool send_produce(struct send_session *s, struct mfd_error *err)
+{
+	uint64_t size;
+	bool again;
+
+	counter_set(&s->phase, MFD_MOVING);
+	for (s->round = 0;; s->round++) {
+		if (!walk(s, err) || !sync_round(s, err))
+			return false;
+		if (!s->source->ops->end_round(s->source, s->round, &again, &size, err))
+			return false;
+		if (!again)
+			return finish(s, size, err);
+	}
+}
