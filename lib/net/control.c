@@ -103,6 +103,8 @@ static bool control_take(struct control *c, struct wire_message *ret, bool *ret_
 	if (used) {
 		c->in_used -= used;
 		memmove(c->in, c->in + used, c->in_used);
+		/* Whole messages count: a damaged length would else feed on heartbeats for minutes. */
+		c->heard_ns = clock_ns();
 		*ret_have = true;
 	}
 	return true;
@@ -124,7 +126,6 @@ static bool control_pull(struct control *c, bool *ret_any, struct mfd_error *err
 	}
 	if (moved) {
 		c->in_used += moved;
-		c->heard_ns = clock_ns();
 		*ret_any = true;
 	}
 	return true;

@@ -11,6 +11,18 @@
 
 #include "base/clock.h"
 
+/* The last generation that has come in or was given up before it did; only a newer one is of use. */
+static uint32_t newest_generation(struct recv_thread *t)
+{
+	uint32_t r;
+
+	pthread_mutex_lock(&t->session->lock);
+	r = t->generation > t->fence.generation ? t->generation : t->fence.generation;
+	r = r > t->fence_wanted ? r : t->fence_wanted;
+	pthread_mutex_unlock(&t->session->lock);
+	return r;
+}
+
 /* What a data connection's preamble has to say; anything else makes it a stranger. */
 static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
 {
@@ -23,7 +35,7 @@ static bool check_preamble(const struct recv_session *s, const struct wire_pream
 		return error_set(err, MFD_PROTOCOL, "wrong token");
 	if (p->channel >= s->hello.channels)
 		return error_set(err, MFD_PROTOCOL, "channel %u of %u", (unsigned)p->channel, (unsigned)s->hello.channels);
-	if (p->generation <= s->thread[p->channel].generation)
+	if (p->generation <= newest_generation(&s->thread[p->channel]))
 		return error_set(err, MFD_PROTOCOL, "channel %u, generation %u: there is one already", (unsigned)p->channel,
 				 (unsigned)p->generation);
 	return true;
@@ -55,6 +67,8 @@ static void detach(struct recv_thread *t)
 {
 	struct recv_session *s = t->session;
 
+	if (!t->channel)
+		return;
 	pthread_mutex_lock(&s->lock);
 	t->down = true;
 	pthread_mutex_unlock(&s->lock);
@@ -63,9 +77,23 @@ static void detach(struct recv_thread *t)
 		pthread_join(t->thread, NULL);
 		t->running = false;
 	}
-	if (t->channel)
-		t->channel->ops->free(t->channel);
+	t->channel->ops->free(t->channel);
 	t->channel = NULL;
+}
+
+/* End the connections up to @generation, one that has not come in yet too, and leave the answer for the control thread. */
+static void fence(struct recv_thread *t, uint32_t generation)
+{
+	struct recv_session *s = t->session;
+	const bool ours = generation == t->generation;
+
+	detach(t);
+	pthread_mutex_lock(&s->lock);
+	t->fence = (struct wire_fence){ t->id, generation, ours ? counter_get(&t->written) : 0 };
+	t->fence_news = true;
+	t->fence_wanted = 0;
+	pthread_mutex_unlock(&s->lock);
+	event_raise(&s->verdict.attention);
 }
 
 static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_error *err)
@@ -76,6 +104,9 @@ static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_e
 	pthread_mutex_lock(&s->lock);
 	t->generation = guest->preamble.generation;
 	t->down = false;
+	/* What the generation before it wrote in this round has been counted, and is not sent again. */
+	if (t->synced > s->open_round)
+		t->totals = t->round_totals;
 	t->round = s->open_round;
 	t->synced = s->open_round;
 	counter_set(&t->written, 0);
@@ -100,7 +131,8 @@ bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_e
 	if (!check_preamble(s, &guest->preamble, err))
 		return false;
 	t = &s->thread[guest->preamble.channel];
-	detach(t);
+	if (t->generation && t->generation != t->fence.generation)
+		fence(t, t->generation);
 	if (!equip(t, &cause) || !start(t, guest, &cause))
 		verdict_report(&s->verdict, VERDICT_CAUSE, &cause);
 	return true;
@@ -110,18 +142,13 @@ void recv_fence(struct recv_session *s)
 {
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		struct recv_thread *t = &s->thread[i];
-		bool wanted;
+		uint32_t wanted;
 
 		pthread_mutex_lock(&s->lock);
-		wanted = t->fence_wanted && !t->fence_done;
+		wanted = t->fence_wanted;
 		pthread_mutex_unlock(&s->lock);
-		if (!wanted)
-			continue;
-		detach(t);
-		pthread_mutex_lock(&s->lock);
-		t->fence_done = true;
-		pthread_mutex_unlock(&s->lock);
-		event_raise(&s->verdict.attention);
+		if (wanted)
+			fence(t, wanted);
 	}
 }
 

@@ -64,9 +64,11 @@ static bool on_channel_down(struct recv_session *s, const struct wire_fence *f, 
 		return error_set(err, MFD_PROTOCOL, "the sender names channel %" PRIu32 " of %" PRIu32, f->channel, s->hello.channels);
 	t = &s->thread[f->channel];
 	pthread_mutex_lock(&s->lock);
-	known = t->generation == f->generation;
-	if (known)
-		t->fence_wanted = true;
+	known = f->generation >= t->generation || f->generation == t->fence.generation;
+	if (f->generation == t->fence.generation)
+		t->fence_news = true; /* the answer is known: a newer connection has taken its place, or it was asked for before */
+	else if (known)
+		t->fence_wanted = f->generation; /* it may still be on its way to us */
 	pthread_mutex_unlock(&s->lock);
 	if (!known)
 		return error_set(err, MFD_PROTOCOL, "CHANNEL_DOWN for channel %" PRIu32 ", generation %" PRIu32 ", which is not the last",
@@ -171,21 +173,20 @@ static bool say_sync_done(struct recv_session *s, struct mfd_error *err)
 	return say(s, &m, err);
 }
 
-/* Channels that main has fenced, and channels that broke on our side. */
-static bool say_channels(struct recv_session *s, struct mfd_error *err)
+/* Connections that the sender gave up and main has ended. */
+static bool say_fenced(struct recv_session *s, struct mfd_error *err)
 {
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		struct recv_thread *t = &s->thread[i];
 		struct wire_message m = { .type = WIRE_FENCED };
-		bool fenced;
+		bool news;
 
 		pthread_mutex_lock(&s->lock);
-		fenced = t->fence_done;
-		m.fence = (struct wire_fence){ i, t->generation, counter_get(&t->written) };
-		if (fenced)
-			t->fence_wanted = t->fence_done = false;
+		news = t->fence_news;
+		t->fence_news = false;
+		m.fence = t->fence;
 		pthread_mutex_unlock(&s->lock);
-		if (fenced && !say(s, &m, err))
+		if (news && !say(s, &m, err))
 			return false;
 	}
 	return true;
@@ -194,7 +195,7 @@ static bool say_channels(struct recv_session *s, struct mfd_error *err)
 static bool say_news(struct recv_session *s, struct mfd_error *err)
 {
 	/* In this order: a round's acknowledgements are with the sender before its SYNC_DONE. */
-	return say_acks(s, err) && say_sync_done(s, err) && say_channels(s, err);
+	return say_acks(s, err) && say_sync_done(s, err) && say_fenced(s, err);
 }
 
 /* ---- The door. ---- */

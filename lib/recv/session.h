@@ -67,12 +67,14 @@ struct recv_thread {
 	uint32_t synced;             /* rounds for which SYNC has come in */
 	struct totals round_totals;  /* of the round that it closed */
 	bool down;                   /* this generation has ended */
-	bool fence_wanted, fence_done; /* the peer has given it up; main has joined it and the answer may go out */
+	uint32_t fence_wanted;       /* the peer has given up the connections up to this generation; 0: none */
+	struct wire_fence fence;     /* main has ended the last one given up, and this is the answer; generation 0: none yet */
+	bool fence_news;             /* the answer has not been given yet */
 
 	/* This thread only. */
 	uint32_t round;
 	uint64_t sequence;           /* expected next */
-	struct totals totals;        /* of this round so far */
+	struct totals totals;        /* of this round so far, over all generations */
 	uint64_t kicked;             /* `written` when the control thread was last told */
 
 	/* The control thread only. */

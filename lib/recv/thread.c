@@ -211,7 +211,6 @@ void *recv_thread_main(void *thread)
 	struct wire_packet p;
 	struct mfd_error err;
 
-	memset(&t->totals, 0, sizeof(t->totals));
 	for (;;) {
 		if (!next_header(t, &p, &conn_lost, &err) || !take_packet(t, &p, first_of_round, &conn_lost, &err)) {
 			if (conn_lost)

@@ -111,7 +111,12 @@ bool send_open_control(struct send_session *s, struct mfd_error *err)
 	fill_hello(s, &hello.hello);
 	if (!control_queue(s->control, &hello))
 		return error_set(err, MFD_BUG, "no room for HELLO");
-	return await_welcome(s, clock_deadline_ms(s->params.timeout_ms), err);
+	if (await_welcome(s, clock_deadline_ms(s->params.timeout_ms), err))
+		return true;
+	/* An answer that is no use: with it the receiver's session has begun, and it wants to know how that ends. */
+	if (!err->remote && (err->status == MFD_DATA || err->status == MFD_PROTOCOL))
+		control_tell(s->control, err);
+	return false;
 }
 
 static bool open_one(struct send_session *s, struct send_thread *t, uint64_t deadline_ns, struct mfd_error *err)

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mfd-send: move an image to an mfd-recv.
+ */
+#include <argp.h>
+#include <string.h>
+
+#include "common.h"
+#include "mfd.h"
+#include "parse.h"
+#include "transfer.h"
+
+struct choice {
+	struct mfd_send_options send;
+	struct common_options common;
+};
+
+/* Keys of options without a short form. */
+enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT };
+
+static const struct argp_option options[] = {
+	{ .name = "channels", .key = 'C', .arg = "N", .doc = "Data connections, 1..128 (default: usable CPUs, at most 8)" },
+	{ .name = "compress", .key = 'z', .arg = "METHOD", .doc = "none, zlib or zstd (default zstd)" },
+	{ .name = "level", .key = 'l', .arg = "N", .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1)" },
+	{ .name = "packet-size", .key = PACKET_SIZE, .arg = "SIZE", .doc = "Pages in one packet, 64K..4M" },
+	{ .name = "connect-timeout", .key = CONNECT_TIMEOUT, .arg = "DUR",
+	  .doc = "Try to connect for DUR, again when refused (default 10s; 0: for ever)" },
+	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE", .doc = "Send at most RATE, all channels together" },
+	{ 0 },
+};
+
+static const char doc[] =
+	"Send a memory image to mfd-recv over several TCP connections.\v"
+	"IMAGE is a regular file, a block device, or - for standard input.\n"
+	"DUR is a number with ms, s, m or h; a bare one is seconds.\n"
+	"SIZE is bytes, or with K or KiB = 1024, KB = 1000, and so on with M, G, T.\n"
+	"RATE is a SIZE per second, or with kbit, Mbit, Gbit.\n"
+	"\n"
+	"Exit status 0: the receiver has the whole image in place, verified.";
+
+static void take_argument(struct choice *c, char *arg, const struct argp_state *state)
+{
+	if (state->arg_num == 0)
+		c->send.image = arg;
+	else if (state->arg_num == 1)
+		c->send.address = arg;
+	else
+		common_fail(state, arg, "one transfer is allowed: IMAGE HOST:PORT");
+}
+
+static error_t parse_option(int key, char *arg, struct argp_state *state)
+{
+	struct choice *c = state->input;
+
+	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &c->common;
+		return 0;
+	case 'C':
+		c->send.channels = (unsigned)common_integer(state, "--channels", arg, 1, MFD_MAX_CHANNELS, "1 to 128 are allowed");
+		return 0;
+	case 'z':
+		c->send.method = arg;
+		return 0;
+	case 'l':
+		c->send.level = (int)common_integer(state, "--level", arg, -1000, 1000,
+						    "zlib levels are 1..9, zstd levels are -7..-1 and 1..19");
+		return 0;
+	case PACKET_SIZE:
+		c->send.packet_bytes = (uint32_t)common_size(state, "--packet-size", arg, 64 << 10, 4 << 20, "64K to 4M are allowed");
+		return 0;
+	case CONNECT_TIMEOUT:
+		c->send.connect_timeout_ms = common_duration(state, "--connect-timeout", arg, 0, COMMON_MAX_DURATION_MS,
+							     "0 (for ever) to 24h are allowed (units: ms, s, m, h)");
+		return 0;
+	case BWLIMIT:
+		if (!parse_rate(arg, &c->send.bytes_per_second) || !c->send.bytes_per_second)
+			common_fail(state, "--bwlimit", "1 byte per second and more are allowed, such as 50M, 100MB/s or 1Gbit");
+		return 0;
+	case ARGP_KEY_ARG:
+		take_argument(c, arg, state);
+		return 0;
+	case ARGP_KEY_END:
+		if (state->arg_num < 2)
+			common_fail(state, "arguments", "IMAGE and HOST:PORT are required");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
+static const struct argp parser = {
+	.options = options, .parser = parse_option, .args_doc = "IMAGE HOST:PORT", .doc = doc, .children = children,
+};
+
+static void cancel(void *send)
+{
+	mfd_send_cancel(send);
+}
+
+static void stats(void *send, struct mfd_stats *ret)
+{
+	mfd_send_stats(send, ret);
+}
+
+static bool run(struct transfer *t, const struct mfd_send_options *o, struct mfd_error *err)
+{
+	struct mfd_send *send;
+	bool ok;
+
+	if (!mfd_send_new(o, &send, err))
+		return false;
+	watch_attach(&t->watch, &(struct watch_subject){ cancel, stats, send });
+	report_start(&t->report, 0);
+	ok = mfd_send_run(send, err);
+	watch_detach(&t->watch);
+	mfd_send_free(send);
+	return ok;
+}
+
+int main(int argc, char **argv)
+{
+	char name[] = "mfd-send";
+	struct choice c = {
+		.send = { .method = "zstd", .level = MFD_LEVEL_DEFAULT, .connect_timeout_ms = 10000, .notice = transfer_notice },
+		.common = common_defaults(),
+	};
+	struct transfer t = { 0 };
+	struct mfd_error err;
+	bool ok;
+
+	common_parse(&parser, name, argc, argv, &c);
+	c.send.timeout_ms = c.common.timeout_ms;
+	c.send.family = c.common.family;
+	c.send.opaque = &t;
+	ok = transfer_begin(&t, name, &(struct event_subject){ false, c.send.image, c.send.address }, &c.common.report, &err) &&
+		run(&t, &c.send, &err);
+	return transfer_end(&t, ok ? NULL : &err);
+}
