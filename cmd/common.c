@@ -15,11 +15,13 @@
 enum { COMMON_TIMEOUT = 0x200, COMMON_PROGRESS, COMMON_JSON, COMMON_USAGE };
 
 static const struct argp_option common_options[] = {
-	{ .name = "timeout", .key = COMMON_TIMEOUT, .arg = "DUR", .doc = "Give up when the peer is silent for DUR (default 30s)" },
+	{ .name = "timeout", .key = COMMON_TIMEOUT, .arg = "DUR",
+	  .doc = "Give up when the peer is silent for DUR (default 30s)" },
 	{ .key = '4', .doc = "IPv4 only" },
 	{ .key = '6', .doc = "IPv6 only" },
 	{ .name = "quiet", .key = 'q', .doc = "Print errors only" },
-	{ .name = "verbose", .key = 'v', .doc = "Print more: per-channel figures, connections that were turned away" },
+	{ .name = "verbose", .key = 'v',
+	  .doc = "Print more: per-channel figures, connections that were turned away" },
 	{ .name = "progress", .key = COMMON_PROGRESS, .arg = "MODE",
 	  .doc = "auto (default: a bar on a terminal, else lines), bar, line or none" },
 	{ .name = "json", .key = COMMON_JSON, .arg = "FILE", .flags = OPTION_ARG_OPTIONAL,
@@ -32,7 +34,9 @@ static const struct argp_option common_options[] = {
 
 struct common_options common_defaults(void)
 {
-	return (struct common_options){ .report = { .verbosity = REPORT_NORMAL }, .timeout_ms = 30000 };
+	return (struct common_options){
+		.report = { .verbosity = REPORT_NORMAL }, .timeout_ms = 30000,
+	};
 }
 
 _Noreturn void common_fail(const struct argp_state *state, const char *option, const char *allowed)
@@ -41,8 +45,8 @@ _Noreturn void common_fail(const struct argp_state *state, const char *option, c
 	exit(MFD_USAGE);
 }
 
-uint64_t common_duration(const struct argp_state *state, const char *option, const char *text, uint64_t min_ms, uint64_t max_ms,
-			 const char *allowed)
+uint64_t common_duration(const struct argp_state *state, const char *option, const char *text,
+			 uint64_t min_ms, uint64_t max_ms, const char *allowed)
 {
 	uint64_t ms;
 
@@ -51,8 +55,8 @@ uint64_t common_duration(const struct argp_state *state, const char *option, con
 	return ms;
 }
 
-uint64_t common_size(const struct argp_state *state, const char *option, const char *text, uint64_t min, uint64_t max,
-		     const char *allowed)
+uint64_t common_size(const struct argp_state *state, const char *option, const char *text,
+		     uint64_t min, uint64_t max, const char *allowed)
 {
 	uint64_t bytes;
 
@@ -61,7 +65,8 @@ uint64_t common_size(const struct argp_state *state, const char *option, const c
 	return bytes;
 }
 
-long common_integer(const struct argp_state *state, const char *option, const char *text, long min, long max, const char *allowed)
+long common_integer(const struct argp_state *state, const char *option, const char *text, long min,
+		    long max, const char *allowed)
 {
 	long value;
 
@@ -73,7 +78,8 @@ long common_integer(const struct argp_state *state, const char *option, const ch
 static enum report_mode common_progress(const struct argp_state *state, const char *text)
 {
 	static const char *const names[] = {
-		[REPORT_AUTO] = "auto", [REPORT_BAR] = "bar", [REPORT_LINE] = "line", [REPORT_NONE] = "none",
+		[REPORT_AUTO] = "auto", [REPORT_BAR] = "bar",
+		[REPORT_LINE] = "line", [REPORT_NONE] = "none",
 	};
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -97,7 +103,8 @@ static error_t common_parse_option(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case COMMON_TIMEOUT:
-		o->timeout_ms = common_duration(state, "--timeout", arg, 100, COMMON_MAX_DURATION_MS,
+		o->timeout_ms = common_duration(state, "--timeout", arg, 100,
+						COMMON_MAX_DURATION_MS,
 						"100ms to 24h are allowed (units: ms, s, m, h)");
 		return 0;
 	case '4':
@@ -137,7 +144,10 @@ const struct argp common_argp = { .options = common_options, .parser = common_pa
 
 void common_parse(const struct argp *argp, char *program, int argc, char **argv, void *input)
 {
-	/* getopt(3) and argp begin their lines with it, and errors begin with the program's name, not its path. */
+	/*
+	 * getopt(3) and argp begin their lines with it, and errors begin with the program's name,
+	 * not its path.
+	 */
 	if (argc > 0)
 		argv[0] = program;
 	argp_err_exit_status = MFD_USAGE;

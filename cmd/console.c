@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standard error.  Each line and each bar is one write(2), so that the lines of programs that share a terminal do not mix.  Errors are
- * ignored: there is nobody to tell.
+ * Standard error.  Each line and each bar is one write(2), so that the lines of programs that share
+ * a terminal do not mix.  Errors are ignored: there is nobody to tell.
  */
 #include "console.h"
 
@@ -50,7 +50,8 @@ void console_bar(struct console *c, const char *text)
 	int used;
 
 	/* Blanks over what is left of a longer bar. */
-	used = snprintf(line, sizeof(line), "\r%s%*s", text, c->bar > size ? (int)(c->bar - size) : 0, "");
+	used = snprintf(line, sizeof(line), "\r%s%*s", text,
+			c->bar > size ? (int)(c->bar - size) : 0, "");
 	console_write(line, (size_t)used < sizeof(line) ? (size_t)used : sizeof(line) - 1);
 	c->bar = size;
 }

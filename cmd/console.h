@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standard error: whole lines that begin with the program's name, and one bar that gives way to them.  The caller serialises.
+ * Standard error: whole lines that begin with the program's name, and one bar that gives way to
+ * them.  The caller serialises.
  */
 #ifndef MFD_CMD_CONSOLE_H
 #define MFD_CMD_CONSOLE_H
@@ -13,7 +14,10 @@ struct console {
 	size_t bar;              /* columns of the bar that stands there now */
 };
 
-/* "program: text".  Control characters become '?': a line stays a line, and nothing reaches into the terminal. */
+/*
+ * "program: text".  Control characters become '?': a line stays a line, and nothing reaches into
+ * the terminal.
+ */
 void console_line(struct console *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Draw @text, which is ASCII and shorter than console_width(), over the bar before. */

@@ -76,7 +76,8 @@ void event_start(struct json *j, const struct event_subject *subject, uint64_t p
 void event_progress(struct json *j, const struct mfd_stats *stats)
 {
 	static const char *const phases[] = {
-		[MFD_CONNECTING] = "connecting", [MFD_MOVING] = "moving", [MFD_FLUSHING] = "flushing", [MFD_FINISHED] = "finished",
+		[MFD_CONNECTING] = "connecting", [MFD_MOVING] = "moving",
+		[MFD_FLUSHING] = "flushing", [MFD_FINISHED] = "finished",
 	};
 
 	json_begin(j, "progress");

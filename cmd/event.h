@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON events: start, progress, and exactly one summary or error.  The same keys at both ends; man/mfd-send.1 lists them.
+ * The JSON events: start, progress, and exactly one summary or error.  The same keys at both ends;
+ * man/mfd-send.1 lists them.
  */
 #ifndef MFD_CMD_EVENT_H
 #define MFD_CMD_EVENT_H

@@ -69,10 +69,11 @@ char *format_ratio(char ret[static FORMAT_TEXT], uint64_t bytes, uint64_t wire)
 char *format_clock(char ret[static FORMAT_TEXT], uint64_t seconds)
 {
 	if (seconds >= 3600)
-		snprintf(ret, FORMAT_TEXT, "%" PRIu64 ":%02u:%02u", seconds / 3600, (unsigned)(seconds / 60 % 60),
-			 (unsigned)(seconds % 60));
+		snprintf(ret, FORMAT_TEXT, "%" PRIu64 ":%02u:%02u", seconds / 3600,
+			 (unsigned)(seconds / 60 % 60), (unsigned)(seconds % 60));
 	else
-		snprintf(ret, FORMAT_TEXT, "%u:%02u", (unsigned)(seconds / 60), (unsigned)(seconds % 60));
+		snprintf(ret, FORMAT_TEXT, "%u:%02u", (unsigned)(seconds / 60),
+			 (unsigned)(seconds % 60));
 	return ret;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers as people read them, three digits each: sizes of images in powers of 1024, what moves in powers of 1000.  Each fills
- * a caller's buffer and returns it.
+ * Numbers as people read them, three digits each: sizes of images in powers of 1024, what moves in
+ * powers of 1000.  Each fills a caller's buffer and returns it.
  */
 #ifndef MFD_CMD_FORMAT_H
 #define MFD_CMD_FORMAT_H
@@ -34,7 +34,10 @@ char *format_method(char ret[static FORMAT_TEXT], const struct mfd_stats *stats)
 /* "1 channel", "8 channels" */
 char *format_channels(char ret[static FORMAT_TEXT], unsigned channels);
 
-/* @part of @whole in percent: 100 only when nothing is missing.  For progress rounded down, for a share to the nearest. */
+/*
+ * @part of @whole in percent: 100 only when nothing is missing.  For progress rounded down, for a
+ * share to the nearest.
+ */
 unsigned format_percent(uint64_t part, uint64_t whole);
 unsigned format_share(uint64_t part, uint64_t whole);
 

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 /*
- * The bytes of the UTF-8 character at @s (Unicode 15, table 3-7); 0 if it is none.  The terminating NUL never counts as a continuation, so
- * nothing is read behind the end.
+ * The bytes of the UTF-8 character at @s (Unicode 15, table 3-7); 0 if it is none.  The terminating
+ * NUL never counts as a continuation, so nothing is read behind the end.
  */
 static unsigned json_utf8(const unsigned char *s)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON lines: one object a line, built in memory and written whole.  The first error is kept and told at the end: what cannot be written
- * must not stop a transfer, nor be forgotten.
+ * JSON lines: one object a line, built in memory and written whole.  The first error is kept and
+ * told at the end: what cannot be written must not stop a transfer, nor be forgotten.
  */
 #ifndef MFD_CMD_JSON_H
 #define MFD_CMD_JSON_H
@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 struct json {
-	int fd;                  /* -1: nobody asked for JSON, and all of these do nothing; not owned */
+	int fd;                  /* not owned; -1: nobody asked for JSON, so there is none */
 	int error;               /* the errno of the first line that was lost, or 0 */
 
 	/* Between json_begin() and json_end(). */

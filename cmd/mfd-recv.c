@@ -22,15 +22,23 @@ struct choice {
 enum { PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, MAX_CHANNELS, MAX_SIZE, ALLOW };
 
 static const struct argp_option options[] = {
-	{ .name = "listen", .key = 'l', .arg = "[HOST]:PORT", .doc = "Listen here (required); port 0 takes a free one" },
-	{ .name = "port-file", .key = PORT_FILE, .arg = "FILE", .doc = "Write the port to FILE once listening; removed at exit" },
-	{ .name = "accept-timeout", .key = ACCEPT_TIMEOUT, .arg = "DUR", .doc = "Wait for a sender for DUR (default 0: for ever)" },
+	{ .name = "listen", .key = 'l', .arg = "[HOST]:PORT",
+	  .doc = "Listen here (required); port 0 takes a free one" },
+	{ .name = "port-file", .key = PORT_FILE, .arg = "FILE",
+	  .doc = "Write the port to FILE once listening; removed at exit" },
+	{ .name = "accept-timeout", .key = ACCEPT_TIMEOUT, .arg = "DUR",
+	  .doc = "Wait for a sender for DUR (default 0: for ever)" },
 	{ .name = "force", .key = 'f', .doc = "Replace an existing file, or write to a device" },
-	{ .name = "inplace", .key = INPLACE, .doc = "Write into the existing file rather than a temporary one" },
-	{ .name = "no-fsync", .key = NO_FSYNC, .doc = "Do not wait until the image is on the disk" },
-	{ .name = "max-channels", .key = MAX_CHANNELS, .arg = "N", .doc = "Data connections a sender may have, 1..128 (default 128)" },
-	{ .name = "max-size", .key = MAX_SIZE, .arg = "SIZE", .doc = "Refuse images larger than SIZE" },
-	{ .name = "allow", .key = ALLOW, .arg = "ADDR[/PREFIX]", .doc = "Talk to these senders only; may be given several times" },
+	{ .name = "inplace", .key = INPLACE,
+	  .doc = "Write into the existing file rather than a temporary one" },
+	{ .name = "no-fsync", .key = NO_FSYNC,
+	  .doc = "Do not wait until the image is on the disk" },
+	{ .name = "max-channels", .key = MAX_CHANNELS, .arg = "N",
+	  .doc = "Data connections a sender may have, 1..128 (default 128)" },
+	{ .name = "max-size", .key = MAX_SIZE, .arg = "SIZE",
+	  .doc = "Refuse images larger than SIZE" },
+	{ .name = "allow", .key = ALLOW, .arg = "ADDR[/PREFIX]",
+	  .doc = "Talk to these senders only; may be given several times" },
 	{ 0 },
 };
 
@@ -82,15 +90,18 @@ static error_t parse_more(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case ACCEPT_TIMEOUT:
-		c->recv.accept_timeout_ms = common_duration(state, "--accept-timeout", arg, 0, 365 * COMMON_MAX_DURATION_MS,
-							    "0 (for ever) to 8760h are allowed (units: ms, s, m, h)");
+		c->recv.accept_timeout_ms = common_duration(
+			state, "--accept-timeout", arg, 0, 365 * COMMON_MAX_DURATION_MS,
+			"0 (for ever) to 8760h are allowed (units: ms, s, m, h)");
 		return 0;
 	case MAX_CHANNELS:
-		c->recv.max_channels = (unsigned)common_integer(state, "--max-channels", arg, 1, MFD_MAX_CHANNELS,
-								"1 to 128 are allowed");
+		c->recv.max_channels = (unsigned)common_integer(
+			state, "--max-channels", arg, 1, MFD_MAX_CHANNELS, "1 to 128 are allowed");
 		return 0;
 	case MAX_SIZE:
-		c->recv.max_size = common_size(state, "--max-size", arg, 1, UINT64_MAX, "1 byte and more are allowed, such as 512M or 64GiB");
+		c->recv.max_size = common_size(
+			state, "--max-size", arg, 1, UINT64_MAX,
+			"1 byte and more are allowed, such as 512M or 64GiB");
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 0)
@@ -110,7 +121,8 @@ static error_t parse_more(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
 static const struct argp parser = {
-	.options = options, .parser = parse_option, .args_doc = "OUTPUT", .doc = doc, .children = children,
+	.options = options, .parser = parse_option, .args_doc = "OUTPUT",
+	.doc = doc, .children = children,
 };
 
 static void cancel(void *recv)
@@ -160,8 +172,9 @@ int main(int argc, char **argv)
 	c.recv.allow = c.allow;
 	c.recv.opaque = &t;
 	t.port_file = c.port_file;
-	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output, c.recv.listen }, &c.common.report, &err) &&
-		run(&t, &c.recv, &err);
+	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output, c.recv.listen },
+			    &c.common.report, &err) &&
+	     run(&t, &c.recv, &err);
 	status = transfer_end(&t, ok ? NULL : &err);
 	free(c.allow);
 	return status;

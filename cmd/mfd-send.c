@@ -19,13 +19,18 @@ struct choice {
 enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT };
 
 static const struct argp_option options[] = {
-	{ .name = "channels", .key = 'C', .arg = "N", .doc = "Data connections, 1..128 (default: usable CPUs, at most 8)" },
-	{ .name = "compress", .key = 'z', .arg = "METHOD", .doc = "none, zlib or zstd (default zstd)" },
-	{ .name = "level", .key = 'l', .arg = "N", .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1)" },
-	{ .name = "packet-size", .key = PACKET_SIZE, .arg = "SIZE", .doc = "Pages in one packet, 64K..4M" },
+	{ .name = "channels", .key = 'C', .arg = "N",
+	  .doc = "Data connections, 1..128 (default: usable CPUs, at most 8)" },
+	{ .name = "compress", .key = 'z', .arg = "METHOD",
+	  .doc = "none, zlib or zstd (default zstd)" },
+	{ .name = "level", .key = 'l', .arg = "N",
+	  .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1)" },
+	{ .name = "packet-size", .key = PACKET_SIZE, .arg = "SIZE",
+	  .doc = "Pages in one packet, 64K..4M" },
 	{ .name = "connect-timeout", .key = CONNECT_TIMEOUT, .arg = "DUR",
 	  .doc = "Try to connect for DUR, again when refused (default 10s; 0: for ever)" },
-	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE", .doc = "Send at most RATE, all channels together" },
+	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE",
+	  .doc = "Send at most RATE, all channels together" },
 	{ 0 },
 };
 
@@ -57,25 +62,30 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		state->child_inputs[0] = &c->common;
 		return 0;
 	case 'C':
-		c->send.channels = (unsigned)common_integer(state, "--channels", arg, 1, MFD_MAX_CHANNELS, "1 to 128 are allowed");
+		c->send.channels = (unsigned)common_integer(
+			state, "--channels", arg, 1, MFD_MAX_CHANNELS, "1 to 128 are allowed");
 		return 0;
 	case 'z':
 		c->send.method = arg;
 		return 0;
 	case 'l':
-		c->send.level = (int)common_integer(state, "--level", arg, -1000, 1000,
-						    "zlib levels are 1..9, zstd levels are -7..-1 and 1..19");
+		c->send.level = (int)common_integer(
+			state, "--level", arg, -1000, 1000,
+			"zlib levels are 1..9, zstd levels are -7..-1 and 1..19");
 		return 0;
 	case PACKET_SIZE:
-		c->send.packet_bytes = (uint32_t)common_size(state, "--packet-size", arg, 64 << 10, 4 << 20, "64K to 4M are allowed");
+		c->send.packet_bytes = (uint32_t)common_size(state, "--packet-size", arg, 64 << 10,
+							     4 << 20, "64K to 4M are allowed");
 		return 0;
 	case CONNECT_TIMEOUT:
-		c->send.connect_timeout_ms = common_duration(state, "--connect-timeout", arg, 0, COMMON_MAX_DURATION_MS,
-							     "0 (for ever) to 24h are allowed (units: ms, s, m, h)");
+		c->send.connect_timeout_ms = common_duration(
+			state, "--connect-timeout", arg, 0, COMMON_MAX_DURATION_MS,
+			"0 (for ever) to 24h are allowed (units: ms, s, m, h)");
 		return 0;
 	case BWLIMIT:
 		if (!parse_rate(arg, &c->send.bytes_per_second) || !c->send.bytes_per_second)
-			common_fail(state, "--bwlimit", "1 byte per second and more are allowed, such as 50M, 100MB/s or 1Gbit");
+			common_fail(state, "--bwlimit",
+				    "1 byte per second and more are allowed, such as 50M or 1Gbit");
 		return 0;
 	case ARGP_KEY_ARG:
 		take_argument(c, arg, state);
@@ -91,7 +101,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 
 static const struct argp_child children[] = { { .argp = &common_argp }, { 0 } };
 static const struct argp parser = {
-	.options = options, .parser = parse_option, .args_doc = "IMAGE HOST:PORT", .doc = doc, .children = children,
+	.options = options, .parser = parse_option, .args_doc = "IMAGE HOST:PORT",
+	.doc = doc, .children = children,
 };
 
 static void cancel(void *send)
@@ -123,7 +134,10 @@ int main(int argc, char **argv)
 {
 	char name[] = "mfd-send";
 	struct choice c = {
-		.send = { .method = "zstd", .level = MFD_LEVEL_DEFAULT, .connect_timeout_ms = 10000, .notice = transfer_notice },
+		.send = {
+			.method = "zstd", .level = MFD_LEVEL_DEFAULT,
+			.connect_timeout_ms = 10000, .notice = transfer_notice,
+		},
 		.common = common_defaults(),
 	};
 	struct transfer t = { 0 };
@@ -134,7 +148,9 @@ int main(int argc, char **argv)
 	c.send.timeout_ms = c.common.timeout_ms;
 	c.send.family = c.common.family;
 	c.send.opaque = &t;
-	ok = transfer_begin(&t, name, &(struct event_subject){ false, c.send.image, c.send.address }, &c.common.report, &err) &&
-		run(&t, &c.send, &err);
+	ok = transfer_begin(&t, name,
+			    &(struct event_subject){ false, c.send.image, c.send.address },
+			    &c.common.report, &err) &&
+	     run(&t, &c.send, &err);
 	return transfer_end(&t, ok ? NULL : &err);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers with units.  A unit is a fraction of two integers, so that bits per second need no floating point, and no locale gets a say.
+ * Numbers with units.  A unit is a fraction of two integers, so that bits per second need no
+ * floating point, and no locale gets a say.
  */
 #include "parse.h"
 
@@ -19,7 +20,8 @@ struct parse_unit {
 };
 
 static const struct parse_unit parse_times[] = {
-	{ "", 1000, 1 }, { "ms", 1, 1 }, { "s", 1000, 1 }, { "m", 60000, 1 }, { "h", 3600000, 1 }, { NULL, 0, 0 },
+	{ "", 1000, 1 }, { "ms", 1, 1 }, { "s", 1000, 1 },
+	{ "m", 60000, 1 }, { "h", 3600000, 1 }, { NULL, 0, 0 },
 };
 
 #define KIB UINT64_C(1024)
@@ -30,12 +32,14 @@ static const struct parse_unit parse_sizes[] = {
 	{ "k", KIB, 1 }, { "kib", KIB, 1 }, { "kb", KB, 1 },
 	{ "m", KIB * KIB, 1 }, { "mib", KIB * KIB, 1 }, { "mb", KB * KB, 1 },
 	{ "g", KIB * KIB * KIB, 1 }, { "gib", KIB * KIB * KIB, 1 }, { "gb", KB * KB * KB, 1 },
-	{ "t", KIB * KIB * KIB * KIB, 1 }, { "tib", KIB * KIB * KIB * KIB, 1 }, { "tb", KB * KB * KB * KB, 1 },
+	{ "t", KIB * KIB * KIB * KIB, 1 }, { "tib", KIB * KIB * KIB * KIB, 1 },
+	{ "tb", KB * KB * KB * KB, 1 },
 	{ NULL, 0, 0 },
 };
 
 static const struct parse_unit parse_bits[] = {
-	{ "bit", 1, 8 }, { "kbit", KB, 8 }, { "mbit", KB * KB, 8 }, { "gbit", KB * KB * KB, 8 }, { "tbit", KB * KB * KB * KB, 8 },
+	{ "bit", 1, 8 }, { "kbit", KB, 8 }, { "mbit", KB * KB, 8 },
+	{ "gbit", KB * KB * KB, 8 }, { "tbit", KB * KB * KB * KB, 8 },
 	{ NULL, 0, 0 },
 };
 
@@ -89,7 +93,8 @@ static bool parse_apply(const struct parse_number *n, const struct parse_unit *u
 }
 
 /* @size characters at @name are the name of one of @units, in whatever case. */
-static const struct parse_unit *parse_find(const struct parse_unit *units, const char *name, size_t size)
+static const struct parse_unit *parse_find(const struct parse_unit *units, const char *name,
+					   size_t size)
 {
 	for (; units->name; units++)
 		if (!strncasecmp(units->name, name, size) && !units->name[size])

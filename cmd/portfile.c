@@ -24,7 +24,8 @@ static int portfile_create(const char *path, char ret_temp[static PATH_MAX])
 	int fd = -1, size;
 
 	for (unsigned i = 0; i < PORTFILE_TRIES && fd < 0; i++) {
-		size = snprintf(ret_temp, PATH_MAX, "%.*s.%s.mfd-%ld-%u", (int)(name - path), path, name, (long)getpid(), i);
+		size = snprintf(ret_temp, PATH_MAX, "%.*s.%s.mfd-%ld-%u", (int)(name - path), path,
+				name, (long)getpid(), i);
 		if (size >= PATH_MAX) {
 			errno = ENAMETOOLONG;
 			return -1;

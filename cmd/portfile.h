@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The port file: how a script learns which port the receiver got.  It appears under its name when it is complete, and goes when the program
- * does, unless somebody has put another file there.
+ * The port file: how a script learns which port the receiver got.  It appears under its name when
+ * it is complete, and goes when the program does, unless somebody has put another file there.
  */
 #ifndef MFD_CMD_PORTFILE_H
 #define MFD_CMD_PORTFILE_H
@@ -19,8 +19,12 @@ struct portfile {
 	ino_t ino;
 };
 
-/* Write "PORT\n" to @path by way of a temporary file beside it.  MFD_CANT_CREATE; nothing is left behind then. */
-bool portfile_write(struct portfile *p, const char *path, uint64_t port, struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * Write "PORT\n" to @path by way of a temporary file beside it.  MFD_CANT_CREATE; nothing is left
+ * behind then.
+ */
+bool portfile_write(struct portfile *p, const char *path, uint64_t port,
+		    struct mfd_error *err) MFD_MUST_CHECK;
 void portfile_remove(struct portfile *p);
 
 #endif

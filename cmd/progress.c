@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far it is, in words.  Bar and line are the same fields, each left out while it means nothing: no percentage of an unknown size, no
- * speed and no time left while flushing, when no byte of the image moves any more.
+ * How far it is, in words.  Bar and line are the same fields, each left out while it means nothing:
+ * no percentage of an unknown size, no speed and no time left while flushing, when no byte of the
+ * image moves any more.
  */
 #include "progress.h"
 
@@ -10,7 +11,10 @@
 
 #include "format.h"
 
-/* The speed is an average whose memory fades over this time; samples closer than the least say nothing. */
+/*
+ * The speed is an average whose memory fades over this time; samples closer than the least say
+ * nothing.
+ */
 #define PROGRESS_MEMORY_S 2.0
 #define PROGRESS_LEAST_NS 50000000u
 
@@ -55,15 +59,16 @@ static bool progress_size_known(const struct mfd_stats *stats)
 }
 
 /* One more field. */
-static void progress_add(char ret[static PROGRESS_TEXT], const char *between, const char *before, const char *text)
+static void progress_add(char ret[static PROGRESS_TEXT], const char *between, const char *before,
+			 const char *text)
 {
 	const size_t used = strlen(ret);
 
 	snprintf(ret + used, PROGRESS_TEXT - used, "%s%s%s", used ? between : "", before, text);
 }
 
-static void progress_add_eta(const struct progress *p, const struct mfd_stats *stats, const char *between,
-			     char ret[static PROGRESS_TEXT])
+static void progress_add_eta(const struct progress *p, const struct mfd_stats *stats,
+			     const char *between, char ret[static PROGRESS_TEXT])
 {
 	char text[FORMAT_TEXT];
 	double seconds;
@@ -76,21 +81,23 @@ static void progress_add_eta(const struct progress *p, const struct mfd_stats *s
 }
 
 /* What follows how much it is. */
-static void progress_add_rest(const struct progress *p, const struct mfd_stats *stats, const char *between,
-			      char ret[static PROGRESS_TEXT])
+static void progress_add_rest(const struct progress *p, const struct mfd_stats *stats,
+			      const char *between, char ret[static PROGRESS_TEXT])
 {
 	char text[FORMAT_TEXT];
 
 	if (stats->phase == MFD_MOVING && p->at_ns)
 		progress_add(ret, between, "", strcat(format_bytes(text, p->rate), "/s"));
 	if (stats->bytes_wire)
-		progress_add(ret, between, "", format_ratio(text, stats->bytes_done, stats->bytes_wire));
+		progress_add(ret, between, "",
+			     format_ratio(text, stats->bytes_done, stats->bytes_wire));
 	if (stats->phase == MFD_MOVING)
 		progress_add_eta(p, stats, between, ret);
 	progress_add(ret, between, "", progress_phase(p, stats));
 }
 
-static void progress_draw(const struct mfd_stats *stats, size_t columns, char ret[static PROGRESS_TEXT])
+static void progress_draw(const struct mfd_stats *stats, size_t columns,
+			  char ret[static PROGRESS_TEXT])
 {
 	const unsigned percent = format_percent(stats->bytes_done, stats->bytes_image);
 	const size_t filled = columns * percent / 100;
@@ -103,7 +110,8 @@ static void progress_draw(const struct mfd_stats *stats, size_t columns, char re
 	snprintf(ret + 1 + columns, PROGRESS_TEXT - 1 - columns, "] %3u %%", percent);
 }
 
-void progress_bar(const struct progress *p, const struct mfd_stats *stats, size_t width, char ret[static PROGRESS_TEXT])
+void progress_bar(const struct progress *p, const struct mfd_stats *stats, size_t width,
+		  char ret[static PROGRESS_TEXT])
 {
 	const size_t frame = strlen("[] 100 %  ");
 	char rest[PROGRESS_TEXT] = "", size[FORMAT_TEXT];
@@ -124,7 +132,8 @@ void progress_bar(const struct progress *p, const struct mfd_stats *stats, size_
 		if (columns >= PROGRESS_BAR_MIN)
 			progress_draw(stats, columns, ret);
 		else
-			snprintf(ret, PROGRESS_TEXT, "%u %%", format_percent(stats->bytes_done, stats->bytes_image));
+			snprintf(ret, PROGRESS_TEXT, "%u %%",
+				 format_percent(stats->bytes_done, stats->bytes_image));
 		progress_add(ret, "  ", "", rest);
 	}
 	/* A bar that wraps can't be erased. */
@@ -132,7 +141,8 @@ void progress_bar(const struct progress *p, const struct mfd_stats *stats, size_
 		ret[width - 1] = '\0';
 }
 
-void progress_line(const struct progress *p, const struct mfd_stats *stats, char ret[static PROGRESS_TEXT])
+void progress_line(const struct progress *p, const struct mfd_stats *stats,
+		   char ret[static PROGRESS_TEXT])
 {
 	char text[FORMAT_TEXT];
 
@@ -140,7 +150,8 @@ void progress_line(const struct progress *p, const struct mfd_stats *stats, char
 	if (stats->phase != MFD_CONNECTING && !progress_size_known(stats)) {
 		progress_add(ret, ", ", "", format_image_size(text, stats->bytes_done));
 	} else if (stats->phase != MFD_CONNECTING) {
-		snprintf(ret, PROGRESS_TEXT, "%u %%", format_percent(stats->bytes_done, stats->bytes_image));
+		snprintf(ret, PROGRESS_TEXT, "%u %%",
+			 format_percent(stats->bytes_done, stats->bytes_image));
 		progress_add(ret, ", ", "", format_image_size(text, stats->bytes_done));
 		progress_add(ret, " of ", "", format_image_size(text, stats->bytes_image));
 	}

@@ -28,20 +28,23 @@ static enum report_mode report_choose_mode(const struct report_options *o)
 	return o->mode;
 }
 
-bool report_open(struct report *r, const char *program, const struct event_subject *subject, const struct report_options *options,
-		 struct mfd_error *err)
+bool report_open(struct report *r, const char *program, const struct event_subject *subject,
+		 const struct report_options *options, struct mfd_error *err)
 {
 	*r = (struct report){
 		.options = options, .subject = *subject, .mode = report_choose_mode(options),
-		.console = { .program = program }, .json = { .fd = -1 }, .progress = { .receiving = subject->receiving },
+		.console = { .program = program }, .json = { .fd = -1 },
+		.progress = { .receiving = subject->receiving },
 	};
 	pthread_mutex_init(&r->lock, NULL);
 	if (!options->json)
 		return true;
 	r->json.fd = STDOUT_FILENO;
 	if (options->json_file)
-		r->json.fd = open(options->json_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	return r->json.fd >= 0 || error_set_os(err, MFD_CANT_CREATE, errno, "%s", options->json_file);
+		r->json.fd = open(options->json_file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+				  0666);
+	return r->json.fd >= 0 ||
+	       error_set_os(err, MFD_CANT_CREATE, errno, "%s", options->json_file);
 }
 
 void report_close(struct report *r)
@@ -213,7 +216,8 @@ int report_end(struct report *r, const struct mfd_stats *stats, const struct mfd
 	}
 	report_close_json_locked(r);
 	if (r->json.error) {
-		console_line(&r->console, "%s: %s", r->options->json_file ? r->options->json_file : "standard output",
+		console_line(&r->console, "%s: %s",
+			     r->options->json_file ? r->options->json_file : "standard output",
 			     strerror(r->json.error));
 		status = status ? status : MFD_IO;
 	}

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that a program says about its transfer: human words on standard error, JSON lines where they are wanted.  Two threads speak, the one
- * that runs the transfer and the watch; a lock keeps their lines apart.
+ * All that a program says about its transfer: human words on standard error, JSON lines where they
+ * are wanted.  Two threads speak, the one that runs the transfer and the watch; a lock keeps their
+ * lines apart.
  *
- * What the watch says can be left out, and is when the other side does not take it at once: the watch must stay able to hear signals.
+ * What the watch says can be left out, and is when the other side does not take it at once: the
+ * watch must stay able to hear signals.
  */
 #ifndef MFD_CMD_REPORT_H
 #define MFD_CMD_REPORT_H
@@ -42,9 +44,12 @@ struct report {
 	bool ended;              /* the last word has been spoken */
 };
 
-/* @options and the texts stay the caller's and outlive the report.  MFD_CANT_CREATE if the JSON file can't be; the report still speaks. */
-bool report_open(struct report *r, const char *program, const struct event_subject *subject, const struct report_options *options,
-		 struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * @options and the texts stay the caller's and outlive the report.  MFD_CANT_CREATE if the JSON
+ * file can't be; the report still speaks.
+ */
+bool report_open(struct report *r, const char *program, const struct event_subject *subject,
+		 const struct report_options *options, struct mfd_error *err) MFD_MUST_CHECK;
 void report_close(struct report *r);
 
 /* Watch.  How often it should come with a snapshot; -1: never. */

@@ -16,16 +16,20 @@ static double summary_seconds(uint64_t ns)
 
 void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
-	char size[FORMAT_TEXT], wire[FORMAT_TEXT], ratio[FORMAT_TEXT], rate[FORMAT_TEXT], channels[FORMAT_TEXT], method[FORMAT_TEXT];
-	const uint64_t bytes = stats->bytes_image != MFD_UNKNOWN ? stats->bytes_image : stats->bytes_done;
+	char size[FORMAT_TEXT], wire[FORMAT_TEXT], ratio[FORMAT_TEXT], rate[FORMAT_TEXT];
+	char channels[FORMAT_TEXT], method[FORMAT_TEXT];
+	const bool known = stats->bytes_image != MFD_UNKNOWN;
+	const uint64_t bytes = known ? stats->bytes_image : stats->bytes_done;
 	const uint64_t pages = stats->pages_zero + stats->pages_data;
 
-	snprintf(ret, SUMMARY_TEXT, "%s, %u %% zero, %s on the wire (%s), %.2f s, %s, %s, %s, hash %016" PRIx64 "%s",
+	snprintf(ret, SUMMARY_TEXT,
+		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s, %s, %s, hash %016" PRIx64 "%s",
 		 format_image_size(size, bytes), format_share(stats->pages_zero, pages),
-		 format_bytes(wire, (double)stats->bytes_wire), format_ratio(ratio, bytes, stats->bytes_wire),
-		 summary_seconds(stats->elapsed_ns), format_rate(rate, bytes, stats->elapsed_ns),
-		 format_channels(channels, stats->channels), format_method(method, stats), stats->hash,
-		 stats->committed ? ", committed" : "");
+		 format_bytes(wire, (double)stats->bytes_wire),
+		 format_ratio(ratio, bytes, stats->bytes_wire), summary_seconds(stats->elapsed_ns),
+		 format_rate(rate, bytes, stats->elapsed_ns),
+		 format_channels(channels, stats->channels), format_method(method, stats),
+		 stats->hash, stats->committed ? ", committed" : "");
 }
 
 void summary_channel(const struct mfd_stats *stats, unsigned channel, char ret[static SUMMARY_TEXT])
@@ -33,16 +37,20 @@ void summary_channel(const struct mfd_stats *stats, unsigned channel, char ret[s
 	const struct mfd_channel_stats *c = &stats->channel[channel];
 	char bytes[FORMAT_TEXT];
 
-	snprintf(ret, SUMMARY_TEXT, "channel %u: %" PRIu64 " packets, %s; waits: source %.2f s, sink %.2f s, codec %.2f s, "
-		 "socket %.2f s, hand-off %.2f s", channel, c->packets, format_bytes(bytes, (double)c->bytes),
-		 summary_seconds(c->wait_source_ns), summary_seconds(c->wait_sink_ns), summary_seconds(c->wait_codec_ns),
-		 summary_seconds(c->wait_socket_ns), summary_seconds(c->wait_handoff_ns));
+	snprintf(ret, SUMMARY_TEXT,
+		 "channel %u: %" PRIu64 " packets, %s; waits: source %.2f s, sink %.2f s, "
+		 "codec %.2f s, socket %.2f s, hand-off %.2f s",
+		 channel, c->packets, format_bytes(bytes, (double)c->bytes),
+		 summary_seconds(c->wait_source_ns), summary_seconds(c->wait_sink_ns),
+		 summary_seconds(c->wait_codec_ns), summary_seconds(c->wait_socket_ns),
+		 summary_seconds(c->wait_handoff_ns));
 }
 
 void summary_bound(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
 	static const char *const names[] = {
-		"reading the source", "writing the output", "zero test, hash and codec", "the network", "waiting for work",
+		"reading the source", "writing the output", "zero test, hash and codec", "the network",
+		"waiting for work",
 	};
 	uint64_t total[sizeof(names) / sizeof(names[0])] = { 0 };
 	unsigned most = 0;

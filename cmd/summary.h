@@ -9,11 +9,18 @@
 
 #define SUMMARY_TEXT 256
 
-/* "2.00 GiB, 34 % zero, 445 MB on the wire (4.8:1), 0.91 s, 2.36 GB/s, 8 channels, zstd level 1, hash ..., committed" */
+/*
+ * "2.00 GiB, 34 % zero, 445 MB on the wire (4.8:1), 0.91 s, 2.36 GB/s, 8 channels, zstd level 1,
+ * hash ..., committed"
+ */
 void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT]);
 
-/* "channel 0: 1024 packets, 55.6 MB; waits: source 0.10 s, sink 0.00 s, codec 0.40 s, socket 0.30 s, hand-off 0.02 s" */
-void summary_channel(const struct mfd_stats *stats, unsigned channel, char ret[static SUMMARY_TEXT]);
+/*
+ * "channel 0: 1024 packets, 55.6 MB; waits: source 0.10 s, sink 0.00 s, codec 0.40 s, socket 0.30
+ * s, hand-off 0.02 s"
+ */
+void summary_channel(const struct mfd_stats *stats, unsigned channel,
+		     char ret[static SUMMARY_TEXT]);
 
 /* "bound by the codec: 62 % of the channels' time" */
 void summary_bound(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT]);

@@ -10,8 +10,9 @@
 #include <unistd.h>
 
 /*
- * A program started without one of its standard streams would give that number to the next file it opens, and print into it.  What
- * stands in for them fails when used: an input that nobody gave is not an empty image.
+ * A program started without one of its standard streams would give that number to the next file it
+ * opens, and print into it.  What stands in for them fails when used: an input that nobody gave is
+ * not an empty image.
  */
 static void transfer_fill_streams(void)
 {
@@ -23,8 +24,8 @@ static void transfer_fill_streams(void)
 	}
 }
 
-bool transfer_begin(struct transfer *t, const char *program, const struct event_subject *subject, const struct report_options *options,
-		    struct mfd_error *err)
+bool transfer_begin(struct transfer *t, const char *program, const struct event_subject *subject,
+		    const struct report_options *options, struct mfd_error *err)
 {
 	/* Both come back as an error of the write: a reader that left, and a file size limit. */
 	signal(SIGPIPE, SIG_IGN);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watch.  Its life: started before everything else, it sleeps in poll(2) until a signal, a tick, or watch_stop().  It never waits for
- * the transfer (cancel and stats return at once) nor for a reader of what it writes (report_tick()), so it always hears the next signal.
+ * The watch.  Its life: started before everything else, it sleeps in poll(2) until a signal, a
+ * tick, or watch_stop().  It never waits for the transfer (cancel and stats return at once) nor for
+ * a reader of what it writes (report_tick()), so it always hears the next signal.
  */
 #include "watch.h"
 
@@ -30,8 +31,9 @@ static bool watch_ignored(int signal)
 }
 
 /*
- * Linux keeps a blocked signal even where it is ignored, so whom we listen to is ours to say.  nohup(1) ignores SIGHUP and means it.  A
- * shell's background command ignores SIGINT and means the terminal's Ctrl-C; kill(1) still stops it.
+ * Linux keeps a blocked signal even where it is ignored, so whom we listen to is ours to say.
+ * nohup(1) ignores SIGHUP and means it.  A shell's background command ignores SIGINT and means the
+ * terminal's Ctrl-C; kill(1) still stops it.
  */
 static void watch_choose_signals(struct watch *w, sigset_t *ret)
 {
@@ -108,7 +110,8 @@ static void *watch_main(void *arg)
 	const int period = report_period_ms(w->report);
 	uint64_t now = watch_now_ms();
 	uint64_t next = now + (uint64_t)(period > 0 ? period : 0);
-	struct pollfd p[] = { { .fd = w->quit, .events = POLLIN }, { .fd = w->signals, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = w->quit, .events = POLLIN },
+			      { .fd = w->signals, .events = POLLIN } };
 	struct mfd_stats stats;
 
 	for (;;) {
@@ -131,7 +134,8 @@ bool watch_start(struct watch *w, struct report *report, struct mfd_error *err)
 	sigset_t set;
 	int e;
 
-	*w = (struct watch){ .report = report, .last = { .bytes_image = MFD_UNKNOWN, .method = "" } };
+	*w = (struct watch){ .report = report,
+			     .last = { .bytes_image = MFD_UNKNOWN, .method = "" } };
 	pthread_mutex_init(&w->lock, NULL);
 	watch_choose_signals(w, &set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The watch: one thread that owns signals and the clock, so that nothing has to be done in a signal handler and the thread that
- * runs the transfer can be busy.
+ * The watch: one thread that owns signals and the clock, so that nothing has to be done in a signal
+ * handler and the thread that runs the transfer can be busy.
  *
- *	SIGINT, SIGTERM, SIGHUP   the first cancels the transfer; another one ends the program at once
+ *	SIGINT, SIGTERM, SIGHUP   the first cancels the transfer; another one ends the program
  *	SIGUSR1                   progress, now
  *	ticks                     progress, when it is due
  *
- * It is there before the transfer is: who asks to stop while files are opened is heard as soon as there is something to cancel.
+ * It is there before the transfer is: who asks to stop while files are opened is heard as soon as
+ * there is something to cancel.
  */
 #ifndef MFD_CMD_WATCH_H
 #define MFD_CMD_WATCH_H
@@ -41,7 +42,8 @@ struct watch {
 };
 
 /*
- * Block the signals in this thread and those it will start, and start the watch.  Before any other thread is there.  MFD_OS.
+ * Block the signals in this thread and those it will start, and start the watch.  Before any other
+ * thread is there.  MFD_OS.
  */
 bool watch_start(struct watch *w, struct report *report, struct mfd_error *err) MFD_MUST_CHECK;
 

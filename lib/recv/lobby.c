@@ -232,9 +232,14 @@ static uint64_t next_deadline(const struct lobby *l, uint64_t deadline_ns)
 #define LISTENERS 2
 #define POLLED (1 + LISTENERS + LOBBY_SEATS)
 
-static void fill_poll(struct lobby *l, const struct event *event, struct pollfd p[static POLLED])
+/*
+ * How many of @p are in use: up to the last seat taken.  poll(2) counts them against the limit of open descriptors, which a shell may have
+ * set below POLLED; as many as were ever open at once always pass.
+ */
+static nfds_t fill_poll(struct lobby *l, const struct event *event, struct pollfd p[static POLLED])
 {
 	const bool pausing = l->accept_again_ns && clock_ns() < l->accept_again_ns;
+	nfds_t used = 1 + LISTENERS;
 
 	if (!pausing)
 		l->accept_again_ns = 0;
@@ -246,7 +251,10 @@ static void fill_poll(struct lobby *l, const struct event *event, struct pollfd 
 		const struct channel *c = g->control ? g->control->channel : g->channel;
 
 		p[1 + LISTENERS + i] = (struct pollfd){ .fd = c ? c->ops->fd(c) : -1, .events = POLLIN };
+		if (c)
+			used = 1 + LISTENERS + i + 1;
 	}
+	return used;
 }
 
 enum lobby_event lobby_wait(struct lobby *l, const struct event *event, uint64_t deadline_ns,
@@ -254,11 +262,12 @@ enum lobby_event lobby_wait(struct lobby *l, const struct event *event, uint64_t
 {
 	struct pollfd p[POLLED];
 	enum lobby_event what;
+	nfds_t used;
 
 	memset(ret, 0, sizeof(*ret));
 	for (;;) {
-		fill_poll(l, event, p);
-		if (poll(p, POLLED, clock_poll_ms(next_deadline(l, deadline_ns))) < 0)
+		used = fill_poll(l, event, p);
+		if (poll(p, used, clock_poll_ms(next_deadline(l, deadline_ns))) < 0)
 			continue;
 		if (p[0].revents)
 			return LOBBY_EVENT;

@@ -9,15 +9,16 @@
 BIN=${MFD_BIN_DIR:?the directory of mfd-send and mfd-recv}
 PROXY=${MFD_TEST_DIR:-$BIN/tests}/proxy
 
-# Programs under a sanitizer are slower: deadlines grow by this factor.  What the protocol itself waits for (--timeout) does not.
+# Machines are busy and programs under a sanitizer slower: deadlines grow by this factor.  What the protocol itself waits for
+# (--timeout) does not.
 case ${MFD_SANITIZE-} in
-"") SLACK=1 ;;
+"") SLACK=2 ;;
 *thread*) SLACK=10 ;;
 *) SLACK=5 ;;
 esac
 
 # No bound of a wait is lower than this many seconds; it is reached only by what hangs.
-PATIENCE=$((20 + 10 * SLACK))
+PATIENCE=$((10 + 10 * SLACK))
 
 declare -gA PID=()
 STATUS=
@@ -110,6 +111,12 @@ ends() {
 	[ "$STATUS" -eq "$2" ] || fail "$1: exit status $STATUS instead of $2"
 }
 
+# both_end STATUS [SECONDS]: of send and recv.
+both_end() {
+	ends send "$1" "${2-}" || return 1
+	ends recv "$1" "${2-}"
+}
+
 port_or_end() {
 	[ -s "$1" ] || gone "$2"
 }
@@ -141,10 +148,15 @@ send() {
 
 # proxy RULE...: to PORT, which is the proxy's afterwards.
 proxy() {
-	[ -x "$PROXY" ] || skip "no proxy: $PROXY"
+	[ -x "$PROXY" ] || fail "not built: $PROXY" || return 1
 	rm -f "$T/proxy.port"
 	spawn proxy "$PROXY" "$T/proxy.port" "$PORT" "$@"
 	await_port proxy
+}
+
+end_proxy() {
+	kill "${PID[proxy]}"
+	reap proxy
 }
 
 # move IMAGE OUTPUT SENDER-ARGUMENT...: a whole transfer that must succeed; RECEIVE holds the receiver's arguments.

@@ -22,7 +22,8 @@ static void expect(parse_fn *parse, const char *text, uint64_t value)
 	if (!parse(text, &got))
 		fail_msg("\"%s\" is refused", text);
 	if (got != value)
-		fail_msg("\"%s\" is %llu instead of %llu", text, (unsigned long long)got, (unsigned long long)value);
+		fail_msg("\"%s\" is %llu instead of %llu", text, (unsigned long long)got,
+			 (unsigned long long)value);
 }
 
 static void refuse(parse_fn *parse, const char *text)
@@ -114,7 +115,8 @@ static void the_largest_number_is_taken_and_one_more_is_not(void **state)
 	refuse(parse_size, "99999999999999999999999");
 	expect(parse_size, "16777215T", UINT64_C(16777215) << 40);
 	refuse(parse_size, "16777216T");
-	expect(parse_size, "16777215.999999T", (UINT64_C(16777215) << 40) + (UINT64_C(999999) << 40) / 1000000);
+	expect(parse_size, "16777215.999999T",
+	       (UINT64_C(16777215) << 40) + (UINT64_C(999999) << 40) / 1000000);
 	expect(parse_duration, "5124095576030h", UINT64_C(18446744073708000000));
 	refuse(parse_duration, "5124095576031h");
 	refuse(parse_duration, "18446744073709551.616");
@@ -123,8 +125,8 @@ static void the_largest_number_is_taken_and_one_more_is_not(void **state)
 static void junk_is_refused(void **state)
 {
 	static const char *const junk[] = {
-		"", " ", "K", "s", "-1", "+1", " 1", "1 ", "1 K", "1.", ".5", "1..5", "1.5.5", "1,5", "0x10", "1e3", "1KK", "1Ki",
-		"1KiBB", "1Bi", "inf", "nan", "1K/", "--", "1\n",
+		"", " ", "K", "s", "-1", "+1", " 1", "1 ", "1 K", "1.", ".5", "1..5", "1.5.5",
+		"1,5", "0x10", "1e3", "1KK", "1Ki", "1KiBB", "1Bi", "inf", "nan", "1K/", "--", "1\n",
 	};
 
 	(void)state;
@@ -192,7 +194,9 @@ static void an_integer_is_taken_within_its_range_only(void **state)
 
 static void an_integer_with_junk_is_refused(void **state)
 {
-	static const char *const junk[] = { "", " 1", "+1", "1 ", "1.0", "1K", "0x1", "-", "--1", "one" };
+	static const char *const junk[] = {
+		"", " 1", "+1", "1 ", "1.0", "1K", "0x1", "-", "--1", "one",
+	};
 	long got = 77;
 
 	(void)state;

@@ -27,8 +27,8 @@ static struct mfd_stats half_way(void)
 {
 	return (struct mfd_stats){
 		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB, .bytes_wire = 223696213,
-		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000, .cpu_ns = 700000000, .channels = 8,
-		.method = "zstd", .level = 1, .hash = UINT64_C(0x0123456789abcdef),
+		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000,
+		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .hash = UINT64_C(0x0123456789abcdef),
 	};
 }
 
@@ -120,7 +120,9 @@ static void the_summary_has_everything_on_one_line(void **state)
 
 static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 {
-	struct mfd_stats s = { .bytes_image = 0, .channels = 1, .method = "none", .committed = true };
+	struct mfd_stats s = {
+		.bytes_image = 0, .channels = 1, .method = "none", .committed = true
+	};
 	char text[SUMMARY_TEXT];
 
 	(void)state;
@@ -321,7 +323,8 @@ static void json_escapes_what_has_to_be(void **state)
 static void json_keeps_utf8_and_replaces_what_is_none(void **state)
 {
 	(void)state;
-	expect_text("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf");
+	expect_text("\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf",
+		    "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80 \xed\x9f\xbf");
 	expect_text("\xff", "\\ufffd");
 	expect_text("\x80x", "\\ufffdx");
 	expect_text("\xc3", "\\ufffd");              /* cut off */
