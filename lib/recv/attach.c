@@ -114,6 +114,7 @@ static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_e
 	pthread_mutex_unlock(&s->lock);
 	t->sequence = 0;
 	t->kicked = 0;
+	t->slow = true;
 	t->channel = s->params.wrap(s->params.wrap_opaque, t->id, guest->channel);
 	guest->channel = NULL;
 	e = pthread_create(&t->thread, NULL, recv_thread_main, t);

@@ -262,6 +262,11 @@ static bool check_end(const struct recv_session *s, struct mfd_error *err)
 	const struct wire_end *e = &s->end;
 	const struct totals *ours = &s->all_totals;
 
+	/* The threads have been joined: what they have counted since the last SYNC is in no totals. */
+	for (unsigned i = 0; i < s->hello.channels; i++) {
+		if (s->thread[i].totals.packets)
+			return error_set(err, MFD_PROTOCOL, "END in the middle of round %" PRIu32, e->rounds);
+	}
 	if (!totals_equal(&e->totals, ours))
 		return error_set(err, MFD_DATA, "the sender sent %" PRIu64 " pages in %" PRIu64 " packets with sum %016" PRIx64
 				 ", written were %" PRIu64 " in %" PRIu64 " with %016" PRIx64, e->totals.pages, e->totals.packets, e->totals.sum,
@@ -277,12 +282,18 @@ static bool check_end(const struct recv_session *s, struct mfd_error *err)
 	return true;
 }
 
-/* Nobody can disturb us now: no listener, no strangers, no receiver threads. */
-static bool commit(struct recv_session *s, struct mfd_error *err)
+/* Whoever waits or knocks is turned away now, not when the session is freed. */
+static void close_lobby(struct recv_session *s)
 {
 	lobby_free(s->lobby);
 	s->lobby = NULL;
 	listener_close(&s->params.listener);
+}
+
+/* Nobody can disturb us now: no listener, no strangers, no receiver threads. */
+static bool commit(struct recv_session *s, struct mfd_error *err)
+{
+	close_lobby(s);
 	recv_detach_all(s);
 	if (!check_end(s, err) || !s->sink->ops->commit(s->sink, s->end.size, &s->stop, err))
 		return false;
@@ -304,6 +315,7 @@ static void close_door(struct recv_session *s)
 	}
 	if (s->control) /* the sender may be waiting for us to close */
 		s->control->channel->ops->shutdown(s->control->channel);
+	close_lobby(s);
 	recv_detach_all(s);
 }
 

@@ -76,6 +76,7 @@ struct recv_thread {
 	uint64_t sequence;           /* expected next */
 	struct totals totals;        /* of this round so far, over all generations */
 	uint64_t kicked;             /* `written` when the control thread was last told */
+	bool slow;                   /* the last large receive took its time: take the next in small pieces */
 
 	/* The control thread only. */
 	uint64_t acked;

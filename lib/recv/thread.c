@@ -22,8 +22,13 @@
 /* Written packets that make it worth waking the control thread; a SYNC always does, and it looks by itself 20 times a second. */
 #define KICK_PACKETS 4
 
-/* So that a slow network is seen to move within a large packet. */
+/*
+ * The sender takes a channel for dead when `received` stands still for its timeout.  So that a slow network is seen to move within a
+ * packet, that is taken in small pieces; a fast one (this many bytes per ms) in large ones.
+ */
 #define RECV_PIECE (512u << 10)
+#define RECV_PIECE_SLOW (16u << 10)
+#define RECV_FAST_BYTES_PER_MS 1000u
 
 static size_t iov_bytes(const struct iovec *iov, unsigned iovs)
 {
@@ -46,8 +51,10 @@ static bool recv_piece(struct recv_thread *t, struct iovec *iov, unsigned iovs, 
 
 bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err)
 {
+	const size_t most = t->slow ? RECV_PIECE_SLOW : RECV_PIECE;
 	const uint64_t since = clock_ns();
 	size_t got, want = iov_bytes(iov, iovs);
+	uint64_t passed;
 	bool ok = true;
 
 	counter_set(&t->waits, WIRE_WAITS_NETWORK);
@@ -55,13 +62,13 @@ bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t 
 	while (ok && iovs && *ret_got < want) {
 		struct iovec piece = { iov->iov_base, iov->iov_len };
 
-		if (want - *ret_got <= RECV_PIECE) {
+		if (want - *ret_got <= most) {
 			ok = recv_piece(t, iov, iovs, &got, err);
 			*ret_got += ok ? got : 0;
 			break;
 		}
-		if (piece.iov_len > RECV_PIECE)
-			piece.iov_len = RECV_PIECE;
+		if (piece.iov_len > most)
+			piece.iov_len = most;
 		ok = recv_piece(t, &piece, 1, &got, err);
 		if (!ok)
 			break;
@@ -71,12 +78,15 @@ bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t 
 		if (!iov->iov_len) {
 			iov++;
 			iovs--;
-		} else if (got < RECV_PIECE) {
+		} else if (got < most) {
 			break; /* the end of the stream */
 		}
 	}
+	passed = clock_ns() - since;
+	if (want > RECV_PIECE_SLOW)
+		t->slow = passed / CLOCK_NS_PER_MS > want / RECV_FAST_BYTES_PER_MS;
 	counter_set(&t->waits, WIRE_WAITS_SINK);
-	counter_add(&t->counters.wait_socket, clock_ns() - since);
+	counter_add(&t->counters.wait_socket, passed);
 	return ok;
 }
 
@@ -124,6 +134,8 @@ static bool check_packet(const struct recv_thread *t, const struct wire_packet *
 		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 ", which is over", p->round);
 	if (p->round > t->round)
 		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " before SYNC(%" PRIu32 ")", p->round, t->round);
+	if (p->round && !(s->hello.flags & WIRE_HELLO_ROUNDS))
+		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " in a session of one round", p->round);
 	if (p->kind == WIRE_SYNC)
 		return true;
 	if (p->region != 0)

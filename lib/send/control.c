@@ -101,7 +101,7 @@ static bool on_sync_done(struct send_session *s, const struct wire_sync_done *do
 	bool ok;
 
 	pthread_mutex_lock(&s->lock);
-	ok = done->round == s->synced_rounds;
+	ok = done->round == s->synced_rounds && s->synced_rounds < s->asked_rounds;
 	if (ok) {
 		s->synced_rounds++;
 		s->peer_totals = done->totals;

@@ -161,6 +161,9 @@ static bool sync_round(struct send_session *s, struct mfd_error *err)
 
 	if (!producer_sleep(s, syncs_idle))
 		return door(err);
+	pthread_mutex_lock(&s->lock);
+	s->asked_rounds++;
+	pthread_mutex_unlock(&s->lock);
 	for (unsigned i = 0; i < s->params.channels; i++)
 		handoff_request_sync(s->thread[i].inbox);
 	if (!producer_sleep(s, round_acknowledged))

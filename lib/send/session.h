@@ -102,7 +102,8 @@ struct send_session {
 	uint64_t acked;              /* batches acknowledged, all rounds */
 	struct totals round_totals;  /* of what is acknowledged in this round */
 	struct totals all_totals;
-	uint32_t synced_rounds;      /* SYNC_DONE so far */
+	uint32_t asked_rounds;       /* rounds whose SYNC has been asked for */
+	uint32_t synced_rounds;      /* SYNC_DONE so far; never more */
 	struct totals peer_totals;   /* from the last SYNC_DONE */
 	bool end_wanted, end_sent;
 	struct wire_end end;

@@ -1,0 +1,1312 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A receiver against peers that speak by hand: strangers, which must not disturb anybody; a sender that does everything right, in odd
+ * orders; and one that breaks the rules, one at a time.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "common/raw.h"
+#include "common/testing.h"
+
+/* A receiver that runs, for a raw sender; 32 random pages. */
+static void begin(struct testing_scene *s, const char *name)
+{
+	testing_scene_init(s, name);
+	testing_sink_destroy(&s->sink);
+	s->image.size = 32 * PAGE_BYTES;
+	testing_source_init(&s->source, &s->image, true);
+	testing_sink_init(&s->sink, &s->image);
+	assert_true(testing_start_receiver(&s->pair));
+}
+
+static void end_well(struct testing_scene *s)
+{
+	testing_join(&s->pair);
+	if (!s->pair.receiver.ok)
+		fail_msg("%d: %s", s->pair.receiver.error.status, s->pair.receiver.error.text);
+	assert_true(testing_sink_complete(&s->sink));
+	testing_scene_destroy(s);
+}
+
+/* The receiver has ended with @status and @text, and told the sender the same. */
+static void end_badly(struct testing_scene *s, struct raw_sender *sender, enum mfd_status status, const char *text)
+{
+	struct wire_message m;
+
+	raw_expect(sender->control, WIRE_ERROR, &m);
+	raw_close(sender);
+	testing_join(&s->pair);
+	assert_false(s->pair.receiver.ok);
+	assert_false(s->sink.committed);
+	if (s->pair.receiver.error.status != status || !strstr(s->pair.receiver.error.text, text))
+		fail_msg("%d: %s; expected %d: %s", s->pair.receiver.error.status, s->pair.receiver.error.text, status, text);
+	assert_int_equal(m.problem.status, status);
+	assert_string_equal(m.problem.text, s->pair.receiver.error.text);
+	testing_scene_destroy(s);
+}
+
+/* All pages on the channels in turn, eight to a packet. */
+static void send_all(struct raw_sender *sender, const struct testing_image *image)
+{
+	for (uint32_t i = 0; i < 4; i++)
+		raw_pages(sender, i % sender->hello.channels, 0, image, i * 8, 8);
+}
+
+static void send_rest(struct testing_scene *s, struct raw_sender *sender)
+{
+	send_all(sender, &s->image);
+	raw_finish(sender);
+	raw_close(sender);
+	end_well(s);
+}
+
+/* A real sender, for what must still work. */
+static void real_sender_works(struct testing_scene *s)
+{
+	assert_true(testing_start_sender(&s->pair));
+	testing_join(&s->pair);
+	if (!testing_agreed(&s->pair))
+		fail_msg("%s; %s", s->pair.sender.error.text, s->pair.receiver.error.text);
+	assert_true(testing_sink_complete(&s->sink));
+	testing_scene_destroy(s);
+}
+
+/* ---- Strangers. ---- */
+
+/* What a stranger says, on a connection of its own.  Returns it, or -1 if it has hung up itself. */
+typedef int stranger_fn(uint16_t port, const struct raw_sender *sender);
+
+static int says_junk(uint16_t port, const struct raw_sender *sender)
+{
+	static const char junk[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody who is lost here\r\n\r\n";
+	int fd = raw_connect(port);
+
+	(void)sender;
+	raw_send(fd, junk, sizeof(junk));
+	return fd;
+}
+
+static int says_half_a_preamble(uint16_t port, const struct raw_sender *sender)
+{
+	struct wire_preamble p = { .version = 1, .role = WIRE_ROLE_CONTROL };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	int fd = raw_connect(port);
+
+	(void)sender;
+	wire_put_preamble(&p, raw);
+	raw_send(fd, raw, 31);
+	close(fd);
+	return -1;
+}
+
+static int says_nothing_and_goes(uint16_t port, const struct raw_sender *sender)
+{
+	(void)sender;
+	close(raw_connect(port));
+	return -1;
+}
+
+static int says_data_with_a_wrong_token(uint16_t port, const struct raw_sender *sender)
+{
+	uint8_t token[WIRE_TOKEN_BYTES] = { 0 };
+	int fd = raw_connect(port);
+
+	if (sender)
+		memcpy(token, sender->token, sizeof(token));
+	token[WIRE_TOKEN_BYTES - 1] ^= 1;
+	raw_preamble(fd, WIRE_ROLE_DATA, 0, 7, token);
+	return fd;
+}
+
+static int says_data_without_a_token(uint16_t port, const struct raw_sender *sender)
+{
+	int fd = raw_connect(port);
+
+	(void)sender;
+	raw_preamble(fd, WIRE_ROLE_DATA, 0, 1, NULL);
+	return fd;
+}
+
+static int says_a_damaged_preamble(uint16_t port, const struct raw_sender *sender)
+{
+	struct wire_preamble p = { .version = 1, .role = WIRE_ROLE_CONTROL };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	int fd = raw_connect(port);
+
+	(void)sender;
+	wire_put_preamble(&p, raw);
+	raw[30] ^= 4;
+	raw_send(fd, raw, sizeof(raw));
+	return fd;
+}
+
+static int says_something_else_than_hello(uint16_t port, const struct raw_sender *sender)
+{
+	struct wire_message m = { .type = WIRE_HEARTBEAT };
+	int fd = raw_connect(port);
+
+	(void)sender;
+	raw_preamble(fd, WIRE_ROLE_CONTROL, 0, 0, NULL);
+	raw_say(fd, &m);
+	return fd;
+}
+
+static int says_a_damaged_hello(uint16_t port, const struct raw_sender *sender)
+{
+	struct wire_message m = { .type = WIRE_HELLO, .hello = raw_hello(1, 4096) };
+	uint8_t frame[WIRE_MAX_FRAME];
+	size_t size = wire_put_message(&m, frame);
+	int fd = raw_connect(port);
+
+	(void)sender;
+	frame[20] ^= 1;
+	raw_preamble(fd, WIRE_ROLE_CONTROL, 0, 0, NULL);
+	raw_send(fd, frame, size);
+	return fd;
+}
+
+/* The layout of HELLO, for fields that the encoder or the decoder would not let through. */
+static int say_changed_hello(uint16_t port, size_t offset, unsigned bytes, uint64_t value)
+{
+	struct wire_message m = { .type = WIRE_HELLO, .hello = raw_hello(1, 4096) };
+	uint8_t frame[WIRE_MAX_FRAME];
+	size_t size = wire_put_message(&m, frame);
+	int fd = raw_connect(port);
+	uint64_t sum;
+
+	for (unsigned i = 0; i < bytes; i++)
+		frame[WIRE_FRAME_HEAD_BYTES + offset + i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+	sum = hash_bytes(frame, size - WIRE_FRAME_TAIL_BYTES);
+	for (unsigned i = 0; i < 8; i++)
+		frame[size - WIRE_FRAME_TAIL_BYTES + i] = (uint8_t)(sum >> (56 - 8 * i));
+	raw_preamble(fd, WIRE_ROLE_CONTROL, 0, 0, NULL);
+	raw_send(fd, frame, size);
+	return fd;
+}
+
+static int says_hello_for_129_channels(uint16_t port, const struct raw_sender *sender)
+{
+	(void)sender;
+	return say_changed_hello(port, 12, 4, 129);
+}
+
+static int says_hello_with_pages_of_8192_bytes(uint16_t port, const struct raw_sender *sender)
+{
+	(void)sender;
+	return say_changed_hello(port, 4, 4, 8192);
+}
+
+static stranger_fn *const strangers[] = {
+	says_junk, says_half_a_preamble, says_nothing_and_goes, says_data_with_a_wrong_token, says_data_without_a_token,
+	says_a_damaged_preamble, says_something_else_than_hello, says_a_damaged_hello, says_hello_for_129_channels,
+	says_hello_with_pages_of_8192_bytes,
+};
+
+static void strangers_before_a_session_are_dropped_and_disturb_nobody(void **state)
+{
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	for (unsigned i = 0; i < TESTING_COUNT(strangers); i++) {
+		int fd = strangers[i](s.pair.port, NULL);
+
+		if (fd >= 0) {
+			raw_expect_closed(fd);
+			close(fd);
+		}
+	}
+	s.pair.channels = 8;
+	real_sender_works(&s);
+	assert_true(s.pair.dropped >= TESTING_COUNT(strangers));
+}
+
+static void strangers_during_a_session_are_dropped_and_disturb_nobody(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 3, s.image.size);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	for (unsigned i = 0; i < TESTING_COUNT(strangers); i++) {
+		int fd = strangers[i](s.pair.port, &sender);
+
+		if (fd >= 0) {
+			raw_expect_closed(fd);
+			close(fd);
+		}
+	}
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, i % 3, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+	assert_true(s.pair.dropped >= TESTING_COUNT(strangers));
+}
+
+static void a_data_connection_for_no_channel_is_dropped(void **state)
+{
+	static const uint32_t wrong[] = { 2, 3, 127 };
+	struct raw_sender sender;
+	struct testing_scene s;
+	int fd;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
+		fd = raw_open_data(&sender, wrong[i], 1);
+		raw_expect_closed(fd);
+		close(fd);
+	}
+	send_rest(&s, &sender);
+}
+
+/* Beyond what a preamble may say at all. */
+static void a_data_connection_with_the_largest_channel_number_is_dropped(void **state)
+{
+	static const uint32_t wrong[] = { 128, 0x7fffffff, 0x80000000, 0xffffffff };
+	struct wire_preamble p = { .version = 1, .role = WIRE_ROLE_DATA, .generation = 1 };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	struct raw_sender sender;
+	struct testing_scene s;
+	int fd;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	memcpy(p.token, sender.token, sizeof(p.token));
+	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
+		p.channel = wrong[i];
+		wire_put_preamble(&p, raw);
+		fd = raw_connect(s.pair.port);
+		raw_send(fd, raw, sizeof(raw));
+		raw_expect_closed(fd);
+		close(fd);
+	}
+	send_rest(&s, &sender);
+}
+
+static void a_second_connection_with_the_same_id_is_dropped(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+	int fd;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	fd = raw_open_data(&sender, 1, 1);
+	raw_expect_closed(fd);
+	close(fd);
+	send_rest(&s, &sender);
+}
+
+static void a_second_sender_is_refused_with_75(void **state)
+{
+	const struct wire_hello hello = raw_hello(4, 4096);
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+	int fd;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	fd = raw_open_control(s.pair.port, &hello);
+	raw_expect(fd, WIRE_REFUSE, &m);
+	assert_int_equal(m.problem.status, MFD_TRY_AGAIN);
+	raw_expect_closed(fd);
+	close(fd);
+	send_rest(&s, &sender);
+}
+
+/* ---- HELLO. ---- */
+
+static void refused_hello(const char *name, const struct wire_hello *hello, enum mfd_status status, const char *text)
+{
+	struct wire_message m;
+	struct testing_scene s;
+	int fd;
+
+	testing_scene_init(&s, name);
+	s.pair.max_channels = 8;
+	assert_true(testing_start_receiver(&s.pair));
+	fd = raw_open_control(s.pair.port, hello);
+	raw_expect(fd, WIRE_REFUSE, &m);
+	assert_int_equal(m.problem.status, status);
+	if (!strstr(m.problem.text, text))
+		fail_msg("%s", m.problem.text);
+	raw_expect_closed(fd);
+	close(fd);
+	real_sender_works(&s);
+}
+
+static void a_hello_of_another_version_is_refused_with_76(void **state)
+{
+	struct wire_hello hello = raw_hello(4, 4096);
+
+	(void)state;
+	hello.version_min = 2;
+	hello.version_max = 9;
+	refused_hello(__func__, &hello, MFD_PROTOCOL, "versions 2 to 9");
+}
+
+static void a_hello_that_also_speaks_newer_versions_is_welcome(void **state)
+{
+	struct wire_message m;
+	struct wire_hello hello = raw_hello(4, 4096);
+	struct testing_scene s;
+	int fd;
+
+	(void)state;
+	begin(&s, __func__);
+	hello.version_max = 300;
+	hello.methods = 0x80000001; /* one that nobody knows */
+	fd = raw_open_control(s.pair.port, &hello);
+	raw_expect(fd, WIRE_WELCOME, &m);
+	assert_int_equal(m.welcome.version, 1);
+	assert_int_equal(m.welcome.methods, 1);
+	close(fd);
+	testing_join(&s.pair);
+	assert_int_equal(s.pair.receiver.error.status, MFD_TRY_AGAIN);
+	testing_scene_destroy(&s);
+}
+
+static void more_channels_than_allowed_are_refused_with_78(void **state)
+{
+	const struct wire_hello hello = raw_hello(9, 4096);
+
+	(void)state;
+	refused_hello(__func__, &hello, MFD_CONFIG, "--max-channels");
+}
+
+static void two_regions_are_refused_with_76(void **state)
+{
+	struct wire_hello hello = raw_hello(4, 8192);
+
+	(void)state;
+	hello.regions = 2;
+	hello.region[1] = hello.region[0];
+	hello.region[1].id = 1;
+	refused_hello(__func__, &hello, MFD_PROTOCOL, "one region");
+}
+
+static void an_image_over_the_limit_is_73_at_both(void **state)
+{
+	struct testing_scene s;
+
+	(void)state;
+	for (unsigned stream = 0; stream < 2; stream++) {
+		testing_scene_init(&s, __func__);
+		testing_source_init(&s.source, &s.image, !stream);
+		s.pair.max_size = TESTING_SCENE_BYTES - 1 - stream * PAGE_BYTES;
+		assert_true(testing_run(&s.pair));
+		assert_int_equal(s.pair.sender.error.status, MFD_CANT_CREATE);
+		assert_int_equal(s.pair.receiver.error.status, MFD_CANT_CREATE);
+		assert_true(s.pair.sender.error.remote);
+		assert_false(s.sink.committed);
+		testing_scene_destroy(&s);
+
+		testing_scene_init(&s, __func__);
+		testing_source_init(&s.source, &s.image, !stream);
+		s.pair.max_size = TESTING_SCENE_BYTES;
+		assert_true(testing_run(&s.pair));
+		assert_true(testing_agreed(&s.pair));
+		testing_scene_destroy(&s);
+	}
+}
+
+/* ---- Orders. ---- */
+
+static void channels_may_come_in_any_order(void **state)
+{
+	uint64_t seed = 1;
+
+	(void)state;
+	for (unsigned times = 0; times < testing_sweep(20, 500); times++) {
+		uint32_t order[16];
+		struct raw_sender sender;
+		struct testing_scene s;
+
+		for (uint32_t i = 0; i < 16; i++) {
+			uint32_t other = testing_random(&seed) % (i + 1);
+
+			order[i] = order[other];
+			order[other] = i;
+		}
+		begin(&s, __func__);
+		raw_begin(&sender, s.pair.port, 16, s.image.size);
+		for (uint32_t i = 0; i < 16; i++)
+			sender.data[order[i]] = raw_open_data(&sender, order[i], 1);
+		send_rest(&s, &sender);
+	}
+}
+
+/* Packets before the others are there, a preamble in two pieces, a generation that is not 1. */
+static void channels_may_come_late_and_in_pieces(void **state)
+{
+	struct wire_preamble p = { .version = 1, .role = WIRE_ROLE_DATA, .channel = 1, .generation = 77 };
+	uint8_t raw[WIRE_PREAMBLE_BYTES];
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_begin(&sender, s.pair.port, 2, s.image.size);
+	sender.data[0] = raw_open_data(&sender, 0, 1);
+	sender.data[1] = raw_connect(s.pair.port);
+	memcpy(p.token, sender.token, sizeof(p.token));
+	wire_put_preamble(&p, raw);
+	raw_send(sender.data[1], raw, 10);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	raw_expect(sender.control, WIRE_ACK, &m);
+	raw_send(sender.data[1], raw + 10, sizeof(raw) - 10);
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+static void channels_that_never_come_end_both_with_75(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	testing_scene_init(&s, __func__);
+	s.pair.timeout_ms = 300;
+	assert_true(testing_start_receiver(&s.pair));
+	raw_begin(&sender, s.pair.port, 2, s.image.size);
+	sender.data[0] = raw_open_data(&sender, 0, 1);
+	/* Not that silence on control either is noticed: whichever comes first. */
+	raw_expect_closed(sender.control);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	assert_int_equal(s.pair.receiver.error.status, MFD_TRY_AGAIN);
+	assert_false(s.sink.committed);
+	testing_scene_destroy(&s);
+}
+
+/* ---- Generations. ---- */
+
+static void say_down(struct raw_sender *sender, uint32_t channel, uint32_t generation)
+{
+	struct wire_message m = { .type = WIRE_CHANNEL_DOWN, .fence = { .channel = channel, .generation = generation } };
+
+	raw_say(sender->control, &m);
+}
+
+static uint64_t expect_fenced(struct raw_sender *sender, uint32_t channel, uint32_t generation)
+{
+	struct wire_message m;
+
+	raw_expect(sender->control, WIRE_FENCED, &m);
+	assert_int_equal(m.fence.channel, channel);
+	assert_int_equal(m.fence.generation, generation);
+	return m.fence.written;
+}
+
+/* Until the receiver has acknowledged @written packets of the channel. */
+static void expect_ack(struct raw_sender *sender, uint32_t channel, uint64_t written)
+{
+	struct wire_message m;
+	uint64_t acked = 0;
+
+	while (acked < written) {
+		assert_true(raw_hear(sender->control, &m));
+		for (unsigned i = 0; m.type == WIRE_ACK && i < m.ack.count; i++)
+			acked = m.ack.channel[i].channel == channel ? m.ack.channel[i].written : acked;
+	}
+	assert_int_equal(acked, written);
+}
+
+static void a_channel_given_up_is_fenced_with_its_count_and_opened_again(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+	int old;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	raw_pages(&sender, 1, 0, &s.image, 8, 4);
+	raw_pages(&sender, 1, 0, &s.image, 12, 4);
+	expect_ack(&sender, 1, 2);
+	say_down(&sender, 1, 1);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 2);
+	old = sender.data[1];
+	raw_expect_closed(old);
+	close(old);
+	sender.data[1] = raw_open_data(&sender, 1, 2);
+	sender.sequence[1] = 0;
+	raw_pages(&sender, 1, 0, &s.image, 16, 8);
+	raw_pages(&sender, 0, 0, &s.image, 24, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+/* A packet in part is not written, and does not count. */
+static void a_fence_counts_only_what_is_written(void **state)
+{
+	struct raw_sender sender;
+	struct raw_packet cut;
+	struct testing_scene s;
+	uint8_t raw[WIRE_PACKET_BYTES];
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 1, s.image.size);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	raw_make(&sender, 0, 0, &s.image, 8, 8, &cut);
+	wire_put_packet(&cut.header, raw);
+	raw_send(sender.data[0], raw, sizeof(raw));
+	raw_send(sender.data[0], cut.bitmaps, cut.bitmap_bytes);
+	raw_send(sender.data[0], cut.payload, 5000);
+	expect_ack(&sender, 0, 1);
+	say_down(&sender, 0, 1);
+	assert_int_equal(expect_fenced(&sender, 0, 1), 1);
+	close(sender.data[0]);
+	sender.data[0] = raw_open_data(&sender, 0, 2);
+	sender.sequence[0] = 0;
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+static void a_higher_generation_fences_the_older_one(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+	int old;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_pages(&sender, 1, 0, &s.image, 0, 8);
+	expect_ack(&sender, 1, 1);
+	old = sender.data[1];
+	sender.data[1] = raw_open_data(&sender, 1, 5);
+	sender.sequence[1] = 0;
+	raw_expect_closed(old);
+	close(old);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
+	/* Asking for it afterwards gives the same answer. */
+	say_down(&sender, 1, 1);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+static void an_older_generation_is_dropped(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+	int old;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_begin(&sender, s.pair.port, 1, s.image.size);
+	sender.data[0] = raw_open_data(&sender, 0, 3);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	expect_ack(&sender, 0, 1);
+	old = raw_open_data(&sender, 0, 2);
+	raw_expect_closed(old);
+	close(old);
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+/* It is given up before it was seen: then it must not be let in later. */
+static void a_connection_given_up_before_it_came_stays_out(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+	int old;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_begin(&sender, s.pair.port, 1, s.image.size);
+	say_down(&sender, 0, 1);
+	assert_int_equal(expect_fenced(&sender, 0, 1), 0);
+	old = raw_open_data(&sender, 0, 1);
+	raw_expect_closed(old);
+	close(old);
+	sender.data[0] = raw_open_data(&sender, 0, 2);
+	send_rest(&s, &sender);
+}
+
+/* SYNC had been reported on the connection that is lost: it is sent again, and the round's totals stay whole. */
+static void sync_is_sent_again_on_a_new_generation(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	send_all(&sender, &s.image);
+	raw_sync(&sender, 1, 0);
+	expect_ack(&sender, 1, 3);
+	say_down(&sender, 1, 1);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 3);
+	close(sender.data[1]);
+	raw_sync(&sender, 0, 0);
+	sender.data[1] = raw_open_data(&sender, 1, 2);
+	sender.sequence[1] = 0;
+	raw_sync(&sender, 1, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	assert_true(totals_equal(&m.sync_done.totals, &sender.totals));
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	raw_say_end(&sender, &end);
+	raw_expect(sender.control, WIRE_COMMITTED, &m);
+	raw_close(&sender);
+	end_well(&s);
+}
+
+static void channel_down_for_no_channel_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	say_down(&sender, 2, 1);
+	end_badly(&s, &sender, MFD_PROTOCOL, "channel 2 of 2");
+}
+
+/* ---- Packets. ---- */
+
+/* Changes a good packet of pages 8..15 on channel 0, the second there. */
+typedef void change_fn(struct raw_packet *p);
+
+static void bad_packet(const char *name, change_fn *change, enum mfd_status status, const char *text)
+{
+	struct raw_sender sender;
+	struct raw_packet p;
+	struct testing_scene s;
+
+	begin(&s, name);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	raw_make(&sender, 0, 0, &s.image, 8, 8, &p);
+	change(&p);
+	raw_put(sender.data[0], &p);
+	end_badly(&s, &sender, status, text);
+}
+
+static void change_nothing(struct raw_packet *p)
+{
+	(void)p;
+}
+
+static void a_good_packet_is_no_error(void **state)
+{
+	struct raw_sender sender;
+	struct raw_packet p;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_make(&sender, 0, 0, &s.image, 8, 8, &p);
+	change_nothing(&p);
+	raw_put(sender.data[0], &p);
+	expect_ack(&sender, 0, 1);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	assert_int_equal(s.pair.receiver.error.status, MFD_TRY_AGAIN);
+	testing_scene_destroy(&s);
+}
+
+static void change_to_beyond_the_end(struct raw_packet *p)
+{
+	p->header.first = 25;
+}
+
+static void change_to_far_beyond_the_end(struct raw_packet *p)
+{
+	p->header.first = WIRE_MAX_PAGE_INDEX - p->header.count;
+}
+
+static void pages_beyond_the_end_are_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_to_beyond_the_end, MFD_PROTOCOL, "pages 25 to 33 of an image of 32");
+	bad_packet(__func__, change_to_far_beyond_the_end, MFD_PROTOCOL, "of an image of 32");
+}
+
+static void change_to_a_zero_run_beyond_the_end(struct raw_packet *p)
+{
+	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .first = 8, .count = 25 };
+}
+
+static void change_to_a_zero_run_without_end(struct raw_packet *p)
+{
+	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .count = WIRE_MAX_PAGE_INDEX };
+}
+
+static void zero_pages_beyond_the_end_are_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_to_a_zero_run_beyond_the_end, MFD_PROTOCOL, "pages 8 to 33 of an image of 32");
+	bad_packet(__func__, change_to_a_zero_run_without_end, MFD_PROTOCOL, "of an image of 32");
+}
+
+/* HELLO agreed on 16. */
+static void change_to_17_pages(struct raw_packet *p)
+{
+	uint64_t all[BATCH_WORDS] = { 0 };
+
+	bitmap_fill(all, 17);
+	p->header.first = 0;
+	p->header.count = p->header.data_pages = 17;
+	p->header.payload = 17 * PAGE_BYTES;
+	p->bitmap_bytes = wire_put_bitmaps(all, all, 17, p->bitmaps);
+	p->header.bitmap_hash = hash_bytes(p->bitmaps, p->bitmap_bytes);
+}
+
+static void more_pages_than_agreed_are_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_to_17_pages, MFD_PROTOCOL, "packet of 17 pages, agreed were 16");
+}
+
+static void change_sequence_up(struct raw_packet *p)
+{
+	p->header.sequence++;
+}
+
+static void change_sequence_down(struct raw_packet *p)
+{
+	p->header.sequence--;
+}
+
+static void a_gap_in_the_sequence_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_sequence_up, MFD_PROTOCOL, "packet 2 where 1 was expected");
+}
+
+static void a_sequence_number_twice_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_sequence_down, MFD_PROTOCOL, "packet 0 where 1 was expected");
+}
+
+static void change_round(struct raw_packet *p)
+{
+	p->header.round = 1;
+}
+
+static void a_packet_of_a_later_round_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_round, MFD_PROTOCOL, "packet of round 1 before SYNC(0)");
+}
+
+static void change_region(struct raw_packet *p)
+{
+	p->header.region = 1;
+}
+
+static void another_region_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_region, MFD_PROTOCOL, "region 1");
+}
+
+static void change_method(struct raw_packet *p)
+{
+	p->header.method = METHOD_ZSTD;
+	p->header.payload--;
+}
+
+static void a_method_that_was_not_agreed_on_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_method, MFD_PROTOCOL, "method 2 was not agreed on");
+}
+
+static void change_method_to_unknown(struct raw_packet *p)
+{
+	p->header.method = 77;
+}
+
+static void an_unknown_method_is_76(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_method_to_unknown, MFD_PROTOCOL, "method 77");
+}
+
+static void change_sum(struct raw_packet *p)
+{
+	p->header.sum ^= 1;
+}
+
+static void a_wrong_sum_is_65(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_sum, MFD_DATA, "damaged on the way");
+}
+
+static void change_pages(struct raw_packet *p)
+{
+	uint8_t page[PAGE_BYTES];
+
+	memcpy(page, p->payload, PAGE_BYTES);
+	memcpy(p->payload, p->payload + PAGE_BYTES, PAGE_BYTES);
+	memcpy(p->payload + PAGE_BYTES, page, PAGE_BYTES);
+}
+
+static void pages_that_changed_places_are_65(void **state)
+{
+	(void)state;
+	bad_packet(__func__, change_pages, MFD_DATA, "damaged on the way");
+}
+
+/* A method that was agreed on, and a payload that is none of its. */
+static void a_payload_that_cannot_be_decoded_is_65(void **state)
+{
+	(void)state;
+	for (unsigned method = METHOD_ZLIB; method <= METHOD_ZSTD; method++) {
+		struct wire_hello hello;
+		struct raw_sender sender = { 0 };
+		struct wire_message m;
+		struct raw_packet p;
+		struct testing_scene s;
+
+		begin(&s, __func__);
+		hello = raw_hello(1, s.image.size);
+		hello.methods = 7;
+		hello.method = (uint16_t)method;
+		sender = (struct raw_sender){ .port = s.pair.port, .hello = hello };
+		sender.control = raw_open_control(s.pair.port, &hello);
+		raw_expect(sender.control, WIRE_WELCOME, &m);
+		memcpy(sender.token, m.welcome.token, sizeof(sender.token));
+		sender.data[0] = raw_open_data(&sender, 0, 1);
+		raw_make(&sender, 0, 0, &s.image, 0, 8, &p);
+		p.header.method = (uint8_t)method;
+		p.header.payload = 5000;
+		raw_put(sender.data[0], &p);
+		end_badly(&s, &sender, MFD_DATA, "channel 0: pages from 0");
+	}
+}
+
+/* ---- SYNC and END. ---- */
+
+static void a_second_round_that_was_not_announced_is_76(void **state)
+{
+	for (unsigned announced = 0; announced < 2; announced++) {
+		struct raw_sender sender = { 0 };
+		struct wire_message m;
+		struct testing_scene s;
+
+		(void)state;
+		begin(&s, __func__);
+		sender.port = s.pair.port;
+		sender.hello = raw_hello(1, s.image.size);
+		sender.hello.flags = announced ? WIRE_HELLO_ROUNDS : 0;
+		sender.control = raw_open_control(s.pair.port, &sender.hello);
+		raw_expect(sender.control, WIRE_WELCOME, &m);
+		memcpy(sender.token, m.welcome.token, sizeof(sender.token));
+		sender.data[0] = raw_open_data(&sender, 0, 1);
+		send_all(&sender, &s.image);
+		raw_sync(&sender, 0, 0);
+		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+		raw_sync(&sender, 0, 1);
+		if (!announced) {
+			end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 in a session of one round");
+			continue;
+		}
+		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+		raw_close(&sender);
+		testing_join(&s.pair);
+		testing_scene_destroy(&s);
+	}
+}
+
+static void data_behind_sync_and_before_sync_done_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_sync(&sender, 0, 0);
+	raw_pages(&sender, 0, 1, &s.image, 0, 8);
+	end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 before SYNC_DONE(0)");
+}
+
+static void data_of_a_round_behind_its_sync_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_sync(&sender, 0, 0);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 0, which is over");
+}
+
+static void sync_twice_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	for (uint32_t round = 0; round < 2; round++) {
+		begin(&s, __func__);
+		raw_open(&sender, s.pair.port, 2, s.image.size);
+		raw_sync(&sender, 0, 0);
+		raw_sync(&sender, 0, round);
+		end_badly(&s, &sender, MFD_PROTOCOL, round ? "before SYNC_DONE(0)" : "which is over");
+	}
+}
+
+static void end_before_any_round_is_complete_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	raw_say_end(&sender, &end);
+	end_badly(&s, &sender, MFD_PROTOCOL, "END before the last round was complete");
+}
+
+/* END, with one thing changed after a round that was good. */
+typedef void change_end_fn(struct wire_end *end);
+
+static void bad_end(const char *name, change_end_fn *change, enum mfd_status status, const char *text)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	begin(&s, name);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	raw_sync(&sender, 1, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	change(&end);
+	raw_say_end(&sender, &end);
+	end_badly(&s, &sender, status, text);
+}
+
+static void change_rounds(struct wire_end *end)
+{
+	end->rounds = 2;
+}
+
+static void change_packets(struct wire_end *end)
+{
+	end->totals.packets++;
+}
+
+static void change_page_total(struct wire_end *end)
+{
+	end->totals.pages--;
+}
+
+static void change_total_sum(struct wire_end *end)
+{
+	end->totals.sum ^= UINT64_C(1) << 63;
+}
+
+static void change_size(struct wire_end *end)
+{
+	end->size--;
+}
+
+static void change_hash(struct wire_end *end)
+{
+	end->image_hash++;
+}
+
+static void end_of_more_rounds_than_there_were_is_76(void **state)
+{
+	(void)state;
+	bad_end(__func__, change_rounds, MFD_PROTOCOL, "END before the last round was complete");
+}
+
+static void end_with_wrong_totals_is_65(void **state)
+{
+	(void)state;
+	bad_end(__func__, change_packets, MFD_DATA, "the sender sent 32 pages in 5 packets");
+	bad_end(__func__, change_page_total, MFD_DATA, "the sender sent 31 pages");
+	bad_end(__func__, change_total_sum, MFD_DATA, "written were 32 in 4");
+}
+
+static void end_with_another_size_is_76(void **state)
+{
+	(void)state;
+	bad_end(__func__, change_size, MFD_PROTOCOL, "bytes in HELLO");
+}
+
+static void end_with_another_hash_is_65(void **state)
+{
+	(void)state;
+	bad_end(__func__, change_hash, MFD_DATA, "the image hash is");
+}
+
+static void end_in_the_middle_of_a_later_round_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	raw_sync(&sender, 1, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	raw_zero(&sender, 0, 1, 0, 8);
+	expect_ack(&sender, 0, sender.sequence[0]);
+	raw_say_end(&sender, &end);
+	end_badly(&s, &sender, MFD_PROTOCOL, "END in the middle of round 1");
+}
+
+static void a_round_that_left_pages_out_is_65(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 1, s.image.size);
+	for (uint32_t i = 0; i < 3; i++)
+		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+	raw_sync(&sender, 0, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	raw_say_end(&sender, &end);
+	end_badly(&s, &sender, MFD_DATA, "the first round spoke for 24 pages of 32");
+}
+
+static void end_twice_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	s.sink.commit_ms = 20000;
+	raw_open(&sender, s.pair.port, 1, s.image.size);
+	send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	end = raw_end_of(&sender, 1, sender.totals.sum);
+	raw_say_end(&sender, &end);
+	raw_say_end(&sender, &end);
+	end_badly(&s, &sender, MFD_PROTOCOL, "END before the last round was complete");
+}
+
+static void what_only_a_receiver_may_say_is_76(void **state)
+{
+	static const enum wire_type types[] = { WIRE_WELCOME, WIRE_REFUSE, WIRE_ACK, WIRE_SYNC_DONE, WIRE_COMMITTED, WIRE_FENCED, WIRE_HELLO };
+
+	(void)state;
+	for (unsigned i = 0; i < TESTING_COUNT(types); i++) {
+		struct wire_message m = { .type = types[i] };
+		struct raw_sender sender;
+		struct testing_scene s;
+
+		begin(&s, __func__);
+		raw_open(&sender, s.pair.port, 2, s.image.size);
+		switch (types[i]) {
+		case WIRE_WELCOME:
+			m.welcome = (struct wire_welcome){ .version = 1, .packet_pages = 16, .methods = 1, .timeout_ms = 1000 };
+			break;
+		case WIRE_REFUSE:
+			m.problem.status = MFD_DATA;
+			break;
+		case WIRE_ACK:
+			m.ack = (struct wire_ack){ .count = 1, .channel = { { 0, 1, 0 } } };
+			break;
+		case WIRE_HELLO:
+			m.hello = sender.hello;
+			break;
+		case WIRE_FENCED:
+			m.fence = (struct wire_fence){ 0, 1, 0 };
+			break;
+		default:
+			break;
+		}
+		raw_say(sender.control, &m);
+		end_badly(&s, &sender, MFD_PROTOCOL, "unexpected");
+	}
+}
+
+static void what_the_sender_says_is_shown_without_control_characters(void **state)
+{
+	struct wire_message m = { .type = WIRE_ERROR, .problem = { .status = MFD_IO, .text = "disk\x1b[2J \n\x07 gone" } };
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_say(sender.control, &m);
+	raw_expect_closed(sender.control);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	assert_false(s.pair.receiver.ok);
+	assert_true(s.pair.receiver.error.remote);
+	assert_int_equal(s.pair.receiver.error.status, MFD_IO);
+	assert_string_equal(s.pair.receiver.error.text, "disk\\x1b[2J \\x0a\\x07 gone");
+	testing_scene_destroy(&s);
+}
+
+static void an_error_of_an_unknown_class_is_76(void **state)
+{
+	struct wire_message m = { .type = WIRE_ERROR, .problem = { .status = 3, .text = "strange" } };
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_say(sender.control, &m);
+	raw_expect_closed(sender.control);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	assert_int_equal(s.pair.receiver.error.status, MFD_PROTOCOL);
+	testing_scene_destroy(&s);
+}
+
+/* ---- Patience: the only test that waits for it. ---- */
+
+static void silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody(void **state)
+{
+	const uint64_t began = clock_ns();
+	struct raw_sender sender;
+	struct testing_scene s;
+	int silent[3];
+
+	(void)state;
+	begin(&s, __func__);
+	silent[0] = raw_connect(s.pair.port);
+	silent[1] = raw_connect(s.pair.port);
+	raw_send(silent[1], "\x89MFD", 4);
+	silent[2] = raw_connect(s.pair.port);
+	raw_preamble(silent[2], WIRE_ROLE_CONTROL, 0, 0, NULL);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	for (unsigned i = 0; i < 3; i++) {
+		raw_expect_closed(silent[i]);
+		close(silent[i]);
+	}
+	assert_true(clock_ns() - began > 9 * CLOCK_NS_PER_S);
+	assert_true(clock_ns() - began < 15 * CLOCK_NS_PER_S);
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	end_well(&s);
+	assert_int_equal(s.pair.dropped, 3);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(strangers_before_a_session_are_dropped_and_disturb_nobody),
+		cmocka_unit_test(strangers_during_a_session_are_dropped_and_disturb_nobody),
+		cmocka_unit_test(a_data_connection_for_no_channel_is_dropped),
+		cmocka_unit_test(a_data_connection_with_the_largest_channel_number_is_dropped),
+		cmocka_unit_test(a_second_connection_with_the_same_id_is_dropped),
+		cmocka_unit_test(a_second_sender_is_refused_with_75),
+		cmocka_unit_test(a_hello_of_another_version_is_refused_with_76),
+		cmocka_unit_test(a_hello_that_also_speaks_newer_versions_is_welcome),
+		cmocka_unit_test(more_channels_than_allowed_are_refused_with_78),
+		cmocka_unit_test(two_regions_are_refused_with_76),
+		cmocka_unit_test(an_image_over_the_limit_is_73_at_both),
+		cmocka_unit_test(channels_may_come_in_any_order),
+		cmocka_unit_test(channels_may_come_late_and_in_pieces),
+		cmocka_unit_test(channels_that_never_come_end_both_with_75),
+		cmocka_unit_test(a_channel_given_up_is_fenced_with_its_count_and_opened_again),
+		cmocka_unit_test(a_fence_counts_only_what_is_written),
+		cmocka_unit_test(a_higher_generation_fences_the_older_one),
+		cmocka_unit_test(an_older_generation_is_dropped),
+		cmocka_unit_test(a_connection_given_up_before_it_came_stays_out),
+		cmocka_unit_test(sync_is_sent_again_on_a_new_generation),
+		cmocka_unit_test(channel_down_for_no_channel_is_76),
+		cmocka_unit_test(a_good_packet_is_no_error),
+		cmocka_unit_test(pages_beyond_the_end_are_76),
+		cmocka_unit_test(zero_pages_beyond_the_end_are_76),
+		cmocka_unit_test(more_pages_than_agreed_are_76),
+		cmocka_unit_test(a_gap_in_the_sequence_is_76),
+		cmocka_unit_test(a_sequence_number_twice_is_76),
+		cmocka_unit_test(a_packet_of_a_later_round_is_76),
+		cmocka_unit_test(another_region_is_76),
+		cmocka_unit_test(a_method_that_was_not_agreed_on_is_76),
+		cmocka_unit_test(an_unknown_method_is_76),
+		cmocka_unit_test(a_wrong_sum_is_65),
+		cmocka_unit_test(pages_that_changed_places_are_65),
+		cmocka_unit_test(a_payload_that_cannot_be_decoded_is_65),
+		cmocka_unit_test(a_second_round_that_was_not_announced_is_76),
+		cmocka_unit_test(data_behind_sync_and_before_sync_done_is_76),
+		cmocka_unit_test(data_of_a_round_behind_its_sync_is_76),
+		cmocka_unit_test(sync_twice_is_76),
+		cmocka_unit_test(end_before_any_round_is_complete_is_76),
+		cmocka_unit_test(end_of_more_rounds_than_there_were_is_76),
+		cmocka_unit_test(end_with_wrong_totals_is_65),
+		cmocka_unit_test(end_with_another_size_is_76),
+		cmocka_unit_test(end_with_another_hash_is_65),
+		cmocka_unit_test(end_in_the_middle_of_a_later_round_is_76),
+		cmocka_unit_test(a_round_that_left_pages_out_is_65),
+		cmocka_unit_test(end_twice_is_76),
+		cmocka_unit_test(what_only_a_receiver_may_say_is_76),
+		cmocka_unit_test(what_the_sender_says_is_shown_without_control_characters),
+		cmocka_unit_test(an_error_of_an_unknown_class_is_76),
+		cmocka_unit_test(silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody),
+	};
+
+	return cmocka_run_group_tests_name("lobby", tests, NULL, NULL);
+}
