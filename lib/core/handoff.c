@@ -183,11 +183,19 @@ void handoff_give_back(struct handoff *h, struct sleeper *producer)
 {
 	uint32_t bit = handoff_bit(h->next_done);
 	uint32_t done = atomic_load_explicit(&h->done, memory_order_relaxed);
+	uint32_t left;
 
 	h->next_done = handoff_after(h->next_done);
 	/* Permits the producer to write the slot: we have finished with it.  pair: HANDOFF_DONE */
 	atomic_store_explicit(&h->done, done ^ bit, memory_order_release);
-	sleeper_wake(producer);
+
+	/*
+	 * Not for every slot: a producer that is woken for one fills it and sleeps again.  While more than half of the ring is ours another
+	 * wake is bound to come with one of those.  Relaxed: an old `fill` shows fewer, which costs a wake and loses none.
+	 */
+	left = done ^ bit ^ atomic_load_explicit(&h->fill, memory_order_relaxed);
+	if ((unsigned)__builtin_popcount(left) <= HANDOFF_SLOTS / 2)
+		sleeper_wake(producer);
 }
 
 void handoff_sync_sent(struct handoff *h, struct sleeper *producer)

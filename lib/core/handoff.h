@@ -89,7 +89,7 @@ void handoff_request_exit(struct handoff *h);
  */
 enum handoff_job handoff_take(struct handoff *h, struct batch **ret_batch);
 
-/* Sender thread.  The slot taken last is finished with; wakes the producer if it sleeps. */
+/* Sender thread.  The slot taken last is finished with; wakes a sleeping producer when at least half of the ring is free. */
 void handoff_give_back(struct handoff *h, struct sleeper *producer);
 
 /* Sender thread.  The SYNC packet has been written; wakes the producer if it sleeps. */

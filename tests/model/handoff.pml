@@ -215,6 +215,8 @@ inline write_packet()
 
 mtype = { WRITTEN, LOST, STOPPED };
 
+#define HAS_BATCH (fill[AT(c, next)] != mine[next])
+
 inline handle_batch()
 {
 	/* The load of the contents. */
@@ -249,7 +251,15 @@ inline handle_batch()
 			next = (next + 1) % SLOTS;
 			got = 0
 		};
+#ifdef LATE_WAKE
+		/* Later than the code, which wakes when half of the ring is free: only when all of it is. */
+		if
+		:: HAS_BATCH -> skip
+		:: else -> wake_producer(c)
+		fi
+#else
 		wake_producer(c)
+#endif
 	fi
 }
 
@@ -267,7 +277,6 @@ inline handle_sync()
 }
 
 #define HAS_SYNC (pending_sync[c] && buffer[c] != BUFFER_SYNC)	/* not cleared by ourselves */
-#define HAS_BATCH (fill[AT(c, next)] != mine[next])
 
 proctype Sender(byte c)
 {

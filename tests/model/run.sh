@@ -79,6 +79,7 @@ must_fail() # what is left out, part of what pan must say, options
 must_pass "one channel, two slots" -DCHANNELS=1 -DLOSSES=1 -DROUND_1=5 -DROUND_2=7
 must_pass "two channels" -DCHANNELS=2 -DLOSSES=0 -DROUND_1=3 -DROUND_2=4
 must_pass "two channels, one is lost" -DCHANNELS=2 -DLOSSES=1 -DROUND_1=2 -DROUND_2=3
+must_pass "two slots, late wakes" -DCHANNELS=1 -DLOSSES=1 -DROUND_1=5 -DROUND_2=7 -DLATE_WAKE
 
 asleep='invalid end state'
 content='got==expected['

@@ -386,17 +386,20 @@ static void a_retracted_announcement_leaves_no_post(void **state)
 	sleeper_sleep(&f->sleeper);
 }
 
-static void *take_and_give_back(void *arg)
+/* As a sender thread does with half of its ring. */
+static void *give_back_half(void *arg)
 {
 	struct fixture *f = arg;
 	struct batch *batch;
 
-	if (handoff_take(f->handoff[0], &batch) == HANDOFF_BATCH)
-		handoff_give_back(f->handoff[0], &f->sleeper);
+	for (unsigned i = 0; i < HANDOFF_SLOTS / 2; i++) {
+		if (handoff_take(f->handoff[0], &batch) == HANDOFF_BATCH)
+			handoff_give_back(f->handoff[0], &f->sleeper);
+	}
 	return NULL;
 }
 
-static void a_slot_given_back_wakes_the_producer(void **state)
+static void half_a_ring_given_back_wakes_the_producer(void **state)
 {
 	struct fixture *f = *state;
 	struct handoff_set one = { .handoff = f->handoff, .count = 1 };
@@ -407,10 +410,25 @@ static void a_slot_given_back_wakes_the_producer(void **state)
 		publish(f->handoff[0], id);
 	sleeper_announce(&f->sleeper);
 	assert_int_equal(handoff_find(&one), -1);
-	assert_int_equal(pthread_create(&thread, NULL, take_and_give_back, f), 0);
+	assert_int_equal(pthread_create(&thread, NULL, give_back_half, f), 0);
 	sleeper_sleep(&f->sleeper);
 	assert_int_equal(handoff_find(&one), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static void a_slot_of_a_ring_still_full_wakes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	struct batch *batch;
+	uint64_t id;
+
+	for (id = 1; id <= HANDOFF_SLOTS; id++)
+		publish(f->handoff[0], id);
+	sleeper_announce(&f->sleeper);
+	assert_int_equal(handoff_take(f->handoff[0], &batch), HANDOFF_BATCH);
+	handoff_give_back(f->handoff[0], &f->sleeper);
+	assert_int_equal(posts(&f->sleeper), 0);
+	sleeper_retract(&f->sleeper);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -438,7 +456,8 @@ int main(void)
 		TEST(a_wake_for_nobody_leaves_no_post),
 		TEST(two_wakes_for_one_announcement_are_one_post),
 		TEST(a_retracted_announcement_leaves_no_post),
-		TEST(a_slot_given_back_wakes_the_producer),
+		TEST(half_a_ring_given_back_wakes_the_producer),
+		TEST(a_slot_of_a_ring_still_full_wakes_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
