@@ -75,12 +75,9 @@ static bool await_welcome(struct send_session *s, uint64_t deadline_ns, struct m
 	case CONTROL_ATTENTION:
 		return error_set(err, MFD_TRY_AGAIN, "stopped");
 	case CONTROL_DEADLINE:
-		return error_set(err, MFD_UNAVAILABLE, "%s: no answer: is that mfd-recv?", s->target.name);
+		return error_set(err, MFD_TRY_AGAIN, "%s: connected, but no answer: is that mfd-recv?", s->target.name);
 	default:
-		error_wrap(err, "%s: no answer to HELLO (--allow? not mfd-recv?)", s->target.name);
-		if (err->status == MFD_TRY_AGAIN)
-			err->status = MFD_UNAVAILABLE;
-		return false;
+		return error_wrap(err, "%s: no answer to HELLO (not mfd-recv, or it does not --allow us?)", s->target.name);
 	}
 	if (m.type == WIRE_REFUSE || m.type == WIRE_ERROR) {
 		control_remote_error(&m.problem, err);

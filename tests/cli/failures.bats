@@ -54,7 +54,7 @@ small_disk() {
 	says send 'mfd-send: *Connection refused*'
 }
 
-@test "somebody who accepts and says nothing, or something else, is 69 or 76, not a hang" {
+@test "somebody who accepts and says nothing, or something else, is 75 or 76, not a hang" {
 	command -v socat >/dev/null || skip "no socat"
 	receive probe out
 	kill -INT "${PID[probe]}"
@@ -63,7 +63,7 @@ small_disk() {
 		spawn other socat "TCP-LISTEN:$PORT,bind=127.0.0.1,reuseaddr" "SYSTEM:$answer"
 		send send "$IMAGE" --connect-timeout 5 --timeout 1s
 		reap send
-		[ "$STATUS" -eq 69 ] || [ "$STATUS" -eq 76 ] || [ "$STATUS" -eq 65 ] || fail "$answer: $STATUS"
+		[ "$STATUS" -eq 75 ] || [ "$STATUS" -eq 76 ] || [ "$STATUS" -eq 65 ] || fail "$answer: $STATUS"
 		kill "${PID[other]}" 2>/dev/null || :
 		reap other
 	done

@@ -56,7 +56,7 @@ cleanup() {
 	receive recv out --timeout 1
 	proxy 0:back-hole=0
 	send send "$IMAGE" --timeout 1
-	ends send 69 $((1 + 2 * SLACK))
+	ends send 75 $((1 + 2 * SLACK))
 	ends recv 75 $((1 + 2 * SLACK))
 	nothing_left out
 }
@@ -119,7 +119,7 @@ cleanup() {
 		proxy "$rule"
 		send send "$IMAGE"
 		reap send $((2 + 2 * SLACK))
-		[ "$STATUS" -eq 69 ] || [ "$STATUS" -eq 75 ]
+		[ "$STATUS" -eq 75 ]
 		ends recv 75 $((2 + 2 * SLACK))
 		nothing_left out
 		end_proxy
@@ -149,7 +149,7 @@ cleanup() {
 			says send '*outcome is not known*'
 			unknown=$((unknown + 1))
 			;;
-		69:75 | 75:75) nothing_left out ;;
+		75:75) nothing_left out ;;
 		*) fail "$rule: sender $sender, receiver $receiver" ;;
 		esac
 	done

@@ -181,9 +181,11 @@ static void source_take(struct testing_source *s, uint64_t pages, uint32_t max_p
 /* One page of a batch, or the failure that the test has put there. */
 static bool source_page(const struct testing_source *s, uint64_t page, uint32_t round, uint8_t *ret, struct mfd_error *err)
 {
-	if (page == s->fail_page && s->fail_status == MFD_NO_INPUT)
+	const bool fails = page == s->fail_page && round >= s->fail_round;
+
+	if (fails && s->fail_status == MFD_NO_INPUT)
 		return error_set(err, MFD_NO_INPUT, "test image: has become shorter");
-	if (page == s->fail_page)
+	if (fails)
 		return error_set_os(err, s->fail_status, EIO, "test image");
 	testing_content(&s->image, page, round, ret);
 	return true;
@@ -462,7 +464,18 @@ static const struct testing_fault *find_fault(const struct faulty *f, bool sendi
 	for (unsigned i = 0; i < f->faults->count; i++) {
 		const struct testing_fault *t = &f->faults->fault[i];
 
-		if (t->kind != TESTING_PIECES && t->sending == sending && (t->channel == f->id || t->channel == TESTING_EVERY))
+		if (t->kind != TESTING_PIECES && t->kind != TESTING_SLOW && t->sending == sending && (t->channel == f->id || t->channel == TESTING_EVERY))
+			return t;
+	}
+	return NULL;
+}
+
+static const struct testing_fault *find_kind(const struct faulty *f, enum testing_fault_kind kind)
+{
+	for (unsigned i = 0; i < f->faults->count; i++) {
+		const struct testing_fault *t = &f->faults->fault[i];
+
+		if (t->kind == kind && (t->channel == f->id || t->channel == TESTING_EVERY))
 			return t;
 	}
 	return NULL;
@@ -471,13 +484,9 @@ static const struct testing_fault *find_fault(const struct faulty *f, bool sendi
 /* The most that one call may move. */
 static size_t piece_of(const struct faulty *f)
 {
-	for (unsigned i = 0; i < f->faults->count; i++) {
-		const struct testing_fault *t = &f->faults->fault[i];
+	const struct testing_fault *t = find_kind(f, TESTING_PIECES);
 
-		if (t->kind == TESTING_PIECES && (t->channel == f->id || t->channel == TESTING_EVERY))
-			return t->at;
-	}
-	return SIZE_MAX;
+	return t ? t->at : SIZE_MAX;
 }
 
 /* How many of @size bytes pass before the fault. */
@@ -566,13 +575,16 @@ static void flip(struct faulty *f, const struct testing_fault *t, uint8_t *bytes
 static bool recv_run(struct faulty *f, const struct testing_fault *t, uint8_t *bytes, size_t size, size_t *ret_got,
 		     struct mfd_error *err)
 {
-	const size_t piece = piece_of(f);
+	const struct testing_fault *slow = find_kind(f, TESTING_SLOW);
+	const size_t piece = slow ? 4096 : piece_of(f);
 	size_t got;
 
 	for (*ret_got = 0; *ret_got < size; *ret_got += got) {
 		size_t n = size - *ret_got < piece ? size - *ret_got : piece;
 		struct iovec iov = { bytes + *ret_got, n };
 
+		if (slow && n == piece)
+			pause_ms(slow->at);
 		if (!f->inner->ops->recv(f->inner, &iov, 1, &got, err))
 			return false;
 		flip(f, t, bytes + *ret_got, got);

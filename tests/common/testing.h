@@ -77,7 +77,8 @@ struct testing_source {
 
 	/* Set by the test before the session runs. */
 	bool knows_zeros;            /* zero pages are left out of `data`, whole batches of them become zero runs */
-	uint64_t fail_page;          /* reading it fails with fail_status */
+	uint64_t fail_page;          /* reading it fails with fail_status, */
+	uint32_t fail_round;         /* from this round on */
 	enum mfd_status fail_status;
 	uint64_t stall_page;         /* from here on next() waits for the stop event */
 	unsigned next_ms;            /* next() takes so long, once, in the middle: an idle input */
@@ -137,6 +138,7 @@ enum testing_fault_kind {
 	TESTING_HOLE,                /* takes everything, and it goes nowhere (sending only) */
 	TESTING_FLIP,                /* one bit differs (receiving only) */
 	TESTING_PIECES,              /* never more than `at` bytes per call */
+	TESTING_SLOW,                /* `at` ms for each 4096 bytes (receiving only) */
 };
 
 #define TESTING_CONTROL UINT32_MAX

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A receiver against peers that speak by hand: strangers, which must not disturb anybody; a sender that does everything right, in odd
- * orders; and one that breaks the rules, one at a time.
+ * Who comes to a receiver: strangers, which must not disturb anybody; senders that it refuses; data connections in odd orders, and again
+ * with a higher generation.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,65 +10,11 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "common/raw.h"
-#include "common/testing.h"
-
-/* A receiver that runs, for a raw sender; 32 random pages. */
-static void begin(struct testing_scene *s, const char *name)
-{
-	testing_scene_init(s, name);
-	testing_sink_destroy(&s->sink);
-	s->image.size = 32 * PAGE_BYTES;
-	testing_source_init(&s->source, &s->image, true);
-	testing_sink_init(&s->sink, &s->image);
-	assert_true(testing_start_receiver(&s->pair));
-}
-
-static void end_well(struct testing_scene *s)
-{
-	testing_join(&s->pair);
-	if (!s->pair.receiver.ok)
-		fail_msg("%d: %s", s->pair.receiver.error.status, s->pair.receiver.error.text);
-	assert_true(testing_sink_complete(&s->sink));
-	testing_scene_destroy(s);
-}
-
-/* The receiver has ended with @status and @text, and told the sender the same. */
-static void end_badly(struct testing_scene *s, struct raw_sender *sender, enum mfd_status status, const char *text)
-{
-	struct wire_message m;
-
-	raw_expect(sender->control, WIRE_ERROR, &m);
-	raw_close(sender);
-	testing_join(&s->pair);
-	assert_false(s->pair.receiver.ok);
-	assert_false(s->sink.committed);
-	if (s->pair.receiver.error.status != status || !strstr(s->pair.receiver.error.text, text))
-		fail_msg("%d: %s; expected %d: %s", s->pair.receiver.error.status, s->pair.receiver.error.text, status, text);
-	assert_int_equal(m.problem.status, status);
-	assert_string_equal(m.problem.text, s->pair.receiver.error.text);
-	testing_scene_destroy(s);
-}
-
-/* All pages on the channels in turn, eight to a packet. */
-static void send_all(struct raw_sender *sender, const struct testing_image *image)
-{
-	for (uint32_t i = 0; i < 4; i++)
-		raw_pages(sender, i % sender->hello.channels, 0, image, i * 8, 8);
-}
-
-static void send_rest(struct testing_scene *s, struct raw_sender *sender)
-{
-	send_all(sender, &s->image);
-	raw_finish(sender);
-	raw_close(sender);
-	end_well(s);
-}
+#include "session/raw_scene.h"
 
 /* A real sender, for what must still work. */
 static void real_sender_works(struct testing_scene *s)
@@ -217,7 +163,7 @@ static void strangers_before_a_session_are_dropped_and_disturb_nobody(void **sta
 	struct testing_scene s;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	for (unsigned i = 0; i < TESTING_COUNT(strangers); i++) {
 		int fd = strangers[i](s.pair.port, NULL);
 
@@ -237,7 +183,7 @@ static void strangers_during_a_session_are_dropped_and_disturb_nobody(void **sta
 	struct testing_scene s;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 3, s.image.size);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	for (unsigned i = 0; i < TESTING_COUNT(strangers); i++) {
@@ -252,7 +198,7 @@ static void strangers_during_a_session_are_dropped_and_disturb_nobody(void **sta
 		raw_pages(&sender, i % 3, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 	assert_true(s.pair.dropped >= TESTING_COUNT(strangers));
 }
 
@@ -264,14 +210,14 @@ static void a_data_connection_for_no_channel_is_dropped(void **state)
 	int fd;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
 		fd = raw_open_data(&sender, wrong[i], 1);
 		raw_expect_closed(fd);
 		close(fd);
 	}
-	send_rest(&s, &sender);
+	scene_send_rest(&s, &sender);
 }
 
 /* Beyond what a preamble may say at all. */
@@ -285,7 +231,7 @@ static void a_data_connection_with_the_largest_channel_number_is_dropped(void **
 	int fd;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	memcpy(p.token, sender.token, sizeof(p.token));
 	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
@@ -296,7 +242,7 @@ static void a_data_connection_with_the_largest_channel_number_is_dropped(void **
 		raw_expect_closed(fd);
 		close(fd);
 	}
-	send_rest(&s, &sender);
+	scene_send_rest(&s, &sender);
 }
 
 static void a_second_connection_with_the_same_id_is_dropped(void **state)
@@ -306,12 +252,12 @@ static void a_second_connection_with_the_same_id_is_dropped(void **state)
 	int fd;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	fd = raw_open_data(&sender, 1, 1);
 	raw_expect_closed(fd);
 	close(fd);
-	send_rest(&s, &sender);
+	scene_send_rest(&s, &sender);
 }
 
 static void a_second_sender_is_refused_with_75(void **state)
@@ -323,14 +269,14 @@ static void a_second_sender_is_refused_with_75(void **state)
 	int fd;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	fd = raw_open_control(s.pair.port, &hello);
 	raw_expect(fd, WIRE_REFUSE, &m);
 	assert_int_equal(m.problem.status, MFD_TRY_AGAIN);
 	raw_expect_closed(fd);
 	close(fd);
-	send_rest(&s, &sender);
+	scene_send_rest(&s, &sender);
 }
 
 /* ---- HELLO. ---- */
@@ -372,7 +318,7 @@ static void a_hello_that_also_speaks_newer_versions_is_welcome(void **state)
 	int fd;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	hello.version_max = 300;
 	hello.methods = 0x80000001; /* one that nobody knows */
 	fd = raw_open_control(s.pair.port, &hello);
@@ -447,11 +393,11 @@ static void channels_may_come_in_any_order(void **state)
 			order[i] = order[other];
 			order[other] = i;
 		}
-		begin(&s, __func__);
+		scene_begin(&s, __func__);
 		raw_begin(&sender, s.pair.port, 16, s.image.size);
 		for (uint32_t i = 0; i < 16; i++)
 			sender.data[order[i]] = raw_open_data(&sender, order[i], 1);
-		send_rest(&s, &sender);
+		scene_send_rest(&s, &sender);
 	}
 }
 
@@ -465,7 +411,7 @@ static void channels_may_come_late_and_in_pieces(void **state)
 	struct testing_scene s;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_begin(&sender, s.pair.port, 2, s.image.size);
 	sender.data[0] = raw_open_data(&sender, 0, 1);
 	sender.data[1] = raw_connect(s.pair.port);
@@ -479,7 +425,7 @@ static void channels_may_come_late_and_in_pieces(void **state)
 		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 static void channels_that_never_come_end_both_with_75(void **state)
@@ -521,20 +467,6 @@ static uint64_t expect_fenced(struct raw_sender *sender, uint32_t channel, uint3
 	return m.fence.written;
 }
 
-/* Until the receiver has acknowledged @written packets of the channel. */
-static void expect_ack(struct raw_sender *sender, uint32_t channel, uint64_t written)
-{
-	struct wire_message m;
-	uint64_t acked = 0;
-
-	while (acked < written) {
-		assert_true(raw_hear(sender->control, &m));
-		for (unsigned i = 0; m.type == WIRE_ACK && i < m.ack.count; i++)
-			acked = m.ack.channel[i].channel == channel ? m.ack.channel[i].written : acked;
-	}
-	assert_int_equal(acked, written);
-}
-
 static void a_channel_given_up_is_fenced_with_its_count_and_opened_again(void **state)
 {
 	struct raw_sender sender;
@@ -542,12 +474,12 @@ static void a_channel_given_up_is_fenced_with_its_count_and_opened_again(void **
 	int old;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	raw_pages(&sender, 1, 0, &s.image, 8, 4);
 	raw_pages(&sender, 1, 0, &s.image, 12, 4);
-	expect_ack(&sender, 1, 2);
+	scene_expect_ack(&sender, 1, 2);
 	say_down(&sender, 1, 1);
 	assert_int_equal(expect_fenced(&sender, 1, 1), 2);
 	old = sender.data[1];
@@ -559,7 +491,7 @@ static void a_channel_given_up_is_fenced_with_its_count_and_opened_again(void **
 	raw_pages(&sender, 0, 0, &s.image, 24, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 /* A packet in part is not written, and does not count. */
@@ -571,7 +503,7 @@ static void a_fence_counts_only_what_is_written(void **state)
 	uint8_t raw[WIRE_PACKET_BYTES];
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 1, s.image.size);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	raw_make(&sender, 0, 0, &s.image, 8, 8, &cut);
@@ -579,7 +511,7 @@ static void a_fence_counts_only_what_is_written(void **state)
 	raw_send(sender.data[0], raw, sizeof(raw));
 	raw_send(sender.data[0], cut.bitmaps, cut.bitmap_bytes);
 	raw_send(sender.data[0], cut.payload, 5000);
-	expect_ack(&sender, 0, 1);
+	scene_expect_ack(&sender, 0, 1);
 	say_down(&sender, 0, 1);
 	assert_int_equal(expect_fenced(&sender, 0, 1), 1);
 	close(sender.data[0]);
@@ -589,7 +521,7 @@ static void a_fence_counts_only_what_is_written(void **state)
 		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 static void a_higher_generation_fences_the_older_one(void **state)
@@ -599,10 +531,10 @@ static void a_higher_generation_fences_the_older_one(void **state)
 	int old;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	raw_pages(&sender, 1, 0, &s.image, 0, 8);
-	expect_ack(&sender, 1, 1);
+	scene_expect_ack(&sender, 1, 1);
 	old = sender.data[1];
 	sender.data[1] = raw_open_data(&sender, 1, 5);
 	sender.sequence[1] = 0;
@@ -616,7 +548,7 @@ static void a_higher_generation_fences_the_older_one(void **state)
 		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 static void an_older_generation_is_dropped(void **state)
@@ -626,11 +558,11 @@ static void an_older_generation_is_dropped(void **state)
 	int old;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_begin(&sender, s.pair.port, 1, s.image.size);
 	sender.data[0] = raw_open_data(&sender, 0, 3);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	expect_ack(&sender, 0, 1);
+	scene_expect_ack(&sender, 0, 1);
 	old = raw_open_data(&sender, 0, 2);
 	raw_expect_closed(old);
 	close(old);
@@ -638,7 +570,7 @@ static void an_older_generation_is_dropped(void **state)
 		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 /* It is given up before it was seen: then it must not be let in later. */
@@ -649,7 +581,7 @@ static void a_connection_given_up_before_it_came_stays_out(void **state)
 	int old;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_begin(&sender, s.pair.port, 1, s.image.size);
 	say_down(&sender, 0, 1);
 	assert_int_equal(expect_fenced(&sender, 0, 1), 0);
@@ -657,7 +589,7 @@ static void a_connection_given_up_before_it_came_stays_out(void **state)
 	raw_expect_closed(old);
 	close(old);
 	sender.data[0] = raw_open_data(&sender, 0, 2);
-	send_rest(&s, &sender);
+	scene_send_rest(&s, &sender);
 }
 
 /* SYNC had been reported on the connection that is lost: it is sent again, and the round's totals stay whole. */
@@ -669,11 +601,11 @@ static void sync_is_sent_again_on_a_new_generation(void **state)
 	struct testing_scene s;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
-	send_all(&sender, &s.image);
+	scene_send_all(&sender, &s.image);
 	raw_sync(&sender, 1, 0);
-	expect_ack(&sender, 1, 3);
+	scene_expect_ack(&sender, 1, 3);
 	say_down(&sender, 1, 1);
 	assert_int_equal(expect_fenced(&sender, 1, 1), 3);
 	close(sender.data[1]);
@@ -687,7 +619,7 @@ static void sync_is_sent_again_on_a_new_generation(void **state)
 	raw_say_end(&sender, &end);
 	raw_expect(sender.control, WIRE_COMMITTED, &m);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 }
 
 static void channel_down_for_no_channel_is_76(void **state)
@@ -696,529 +628,10 @@ static void channel_down_for_no_channel_is_76(void **state)
 	struct testing_scene s;
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	say_down(&sender, 2, 1);
-	end_badly(&s, &sender, MFD_PROTOCOL, "channel 2 of 2");
-}
-
-/* ---- Packets. ---- */
-
-/* Changes a good packet of pages 8..15 on channel 0, the second there. */
-typedef void change_fn(struct raw_packet *p);
-
-static void bad_packet(const char *name, change_fn *change, enum mfd_status status, const char *text)
-{
-	struct raw_sender sender;
-	struct raw_packet p;
-	struct testing_scene s;
-
-	begin(&s, name);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	raw_make(&sender, 0, 0, &s.image, 8, 8, &p);
-	change(&p);
-	raw_put(sender.data[0], &p);
-	end_badly(&s, &sender, status, text);
-}
-
-static void change_nothing(struct raw_packet *p)
-{
-	(void)p;
-}
-
-static void a_good_packet_is_no_error(void **state)
-{
-	struct raw_sender sender;
-	struct raw_packet p;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_make(&sender, 0, 0, &s.image, 8, 8, &p);
-	change_nothing(&p);
-	raw_put(sender.data[0], &p);
-	expect_ack(&sender, 0, 1);
-	raw_close(&sender);
-	testing_join(&s.pair);
-	assert_int_equal(s.pair.receiver.error.status, MFD_TRY_AGAIN);
-	testing_scene_destroy(&s);
-}
-
-static void change_to_beyond_the_end(struct raw_packet *p)
-{
-	p->header.first = 25;
-}
-
-static void change_to_far_beyond_the_end(struct raw_packet *p)
-{
-	p->header.first = WIRE_MAX_PAGE_INDEX - p->header.count;
-}
-
-static void pages_beyond_the_end_are_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_to_beyond_the_end, MFD_PROTOCOL, "pages 25 to 33 of an image of 32");
-	bad_packet(__func__, change_to_far_beyond_the_end, MFD_PROTOCOL, "of an image of 32");
-}
-
-static void change_to_a_zero_run_beyond_the_end(struct raw_packet *p)
-{
-	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .first = 8, .count = 25 };
-}
-
-static void change_to_a_zero_run_without_end(struct raw_packet *p)
-{
-	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .count = WIRE_MAX_PAGE_INDEX };
-}
-
-static void zero_pages_beyond_the_end_are_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_to_a_zero_run_beyond_the_end, MFD_PROTOCOL, "pages 8 to 33 of an image of 32");
-	bad_packet(__func__, change_to_a_zero_run_without_end, MFD_PROTOCOL, "of an image of 32");
-}
-
-/* HELLO agreed on 16. */
-static void change_to_17_pages(struct raw_packet *p)
-{
-	uint64_t all[BATCH_WORDS] = { 0 };
-
-	bitmap_fill(all, 17);
-	p->header.first = 0;
-	p->header.count = p->header.data_pages = 17;
-	p->header.payload = 17 * PAGE_BYTES;
-	p->bitmap_bytes = wire_put_bitmaps(all, all, 17, p->bitmaps);
-	p->header.bitmap_hash = hash_bytes(p->bitmaps, p->bitmap_bytes);
-}
-
-static void more_pages_than_agreed_are_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_to_17_pages, MFD_PROTOCOL, "packet of 17 pages, agreed were 16");
-}
-
-static void change_sequence_up(struct raw_packet *p)
-{
-	p->header.sequence++;
-}
-
-static void change_sequence_down(struct raw_packet *p)
-{
-	p->header.sequence--;
-}
-
-static void a_gap_in_the_sequence_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_sequence_up, MFD_PROTOCOL, "packet 2 where 1 was expected");
-}
-
-static void a_sequence_number_twice_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_sequence_down, MFD_PROTOCOL, "packet 0 where 1 was expected");
-}
-
-static void change_round(struct raw_packet *p)
-{
-	p->header.round = 1;
-}
-
-static void a_packet_of_a_later_round_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_round, MFD_PROTOCOL, "packet of round 1 before SYNC(0)");
-}
-
-static void change_region(struct raw_packet *p)
-{
-	p->header.region = 1;
-}
-
-static void another_region_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_region, MFD_PROTOCOL, "region 1");
-}
-
-static void change_method(struct raw_packet *p)
-{
-	p->header.method = METHOD_ZSTD;
-	p->header.payload--;
-}
-
-static void a_method_that_was_not_agreed_on_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_method, MFD_PROTOCOL, "method 2 was not agreed on");
-}
-
-static void change_method_to_unknown(struct raw_packet *p)
-{
-	p->header.method = 77;
-}
-
-static void an_unknown_method_is_76(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_method_to_unknown, MFD_PROTOCOL, "method 77");
-}
-
-static void change_sum(struct raw_packet *p)
-{
-	p->header.sum ^= 1;
-}
-
-static void a_wrong_sum_is_65(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_sum, MFD_DATA, "damaged on the way");
-}
-
-static void change_pages(struct raw_packet *p)
-{
-	uint8_t page[PAGE_BYTES];
-
-	memcpy(page, p->payload, PAGE_BYTES);
-	memcpy(p->payload, p->payload + PAGE_BYTES, PAGE_BYTES);
-	memcpy(p->payload + PAGE_BYTES, page, PAGE_BYTES);
-}
-
-static void pages_that_changed_places_are_65(void **state)
-{
-	(void)state;
-	bad_packet(__func__, change_pages, MFD_DATA, "damaged on the way");
-}
-
-/* A method that was agreed on, and a payload that is none of its. */
-static void a_payload_that_cannot_be_decoded_is_65(void **state)
-{
-	(void)state;
-	for (unsigned method = METHOD_ZLIB; method <= METHOD_ZSTD; method++) {
-		struct wire_hello hello;
-		struct raw_sender sender = { 0 };
-		struct wire_message m;
-		struct raw_packet p;
-		struct testing_scene s;
-
-		begin(&s, __func__);
-		hello = raw_hello(1, s.image.size);
-		hello.methods = 7;
-		hello.method = (uint16_t)method;
-		sender = (struct raw_sender){ .port = s.pair.port, .hello = hello };
-		sender.control = raw_open_control(s.pair.port, &hello);
-		raw_expect(sender.control, WIRE_WELCOME, &m);
-		memcpy(sender.token, m.welcome.token, sizeof(sender.token));
-		sender.data[0] = raw_open_data(&sender, 0, 1);
-		raw_make(&sender, 0, 0, &s.image, 0, 8, &p);
-		p.header.method = (uint8_t)method;
-		p.header.payload = 5000;
-		raw_put(sender.data[0], &p);
-		end_badly(&s, &sender, MFD_DATA, "channel 0: pages from 0");
-	}
-}
-
-/* ---- SYNC and END. ---- */
-
-static void a_second_round_that_was_not_announced_is_76(void **state)
-{
-	for (unsigned announced = 0; announced < 2; announced++) {
-		struct raw_sender sender = { 0 };
-		struct wire_message m;
-		struct testing_scene s;
-
-		(void)state;
-		begin(&s, __func__);
-		sender.port = s.pair.port;
-		sender.hello = raw_hello(1, s.image.size);
-		sender.hello.flags = announced ? WIRE_HELLO_ROUNDS : 0;
-		sender.control = raw_open_control(s.pair.port, &sender.hello);
-		raw_expect(sender.control, WIRE_WELCOME, &m);
-		memcpy(sender.token, m.welcome.token, sizeof(sender.token));
-		sender.data[0] = raw_open_data(&sender, 0, 1);
-		send_all(&sender, &s.image);
-		raw_sync(&sender, 0, 0);
-		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-		raw_sync(&sender, 0, 1);
-		if (!announced) {
-			end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 in a session of one round");
-			continue;
-		}
-		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-		raw_close(&sender);
-		testing_join(&s.pair);
-		testing_scene_destroy(&s);
-	}
-}
-
-static void data_behind_sync_and_before_sync_done_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_sync(&sender, 0, 0);
-	raw_pages(&sender, 0, 1, &s.image, 0, 8);
-	end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 before SYNC_DONE(0)");
-}
-
-static void data_of_a_round_behind_its_sync_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_sync(&sender, 0, 0);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 0, which is over");
-}
-
-static void sync_twice_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	for (uint32_t round = 0; round < 2; round++) {
-		begin(&s, __func__);
-		raw_open(&sender, s.pair.port, 2, s.image.size);
-		raw_sync(&sender, 0, 0);
-		raw_sync(&sender, 0, round);
-		end_badly(&s, &sender, MFD_PROTOCOL, round ? "before SYNC_DONE(0)" : "which is over");
-	}
-}
-
-static void end_before_any_round_is_complete_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct wire_end end;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	send_all(&sender, &s.image);
-	raw_sync(&sender, 0, 0);
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	raw_say_end(&sender, &end);
-	end_badly(&s, &sender, MFD_PROTOCOL, "END before the last round was complete");
-}
-
-/* END, with one thing changed after a round that was good. */
-typedef void change_end_fn(struct wire_end *end);
-
-static void bad_end(const char *name, change_end_fn *change, enum mfd_status status, const char *text)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct wire_end end;
-	struct testing_scene s;
-
-	begin(&s, name);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	send_all(&sender, &s.image);
-	raw_sync(&sender, 0, 0);
-	raw_sync(&sender, 1, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	change(&end);
-	raw_say_end(&sender, &end);
-	end_badly(&s, &sender, status, text);
-}
-
-static void change_rounds(struct wire_end *end)
-{
-	end->rounds = 2;
-}
-
-static void change_packets(struct wire_end *end)
-{
-	end->totals.packets++;
-}
-
-static void change_page_total(struct wire_end *end)
-{
-	end->totals.pages--;
-}
-
-static void change_total_sum(struct wire_end *end)
-{
-	end->totals.sum ^= UINT64_C(1) << 63;
-}
-
-static void change_size(struct wire_end *end)
-{
-	end->size--;
-}
-
-static void change_hash(struct wire_end *end)
-{
-	end->image_hash++;
-}
-
-static void end_of_more_rounds_than_there_were_is_76(void **state)
-{
-	(void)state;
-	bad_end(__func__, change_rounds, MFD_PROTOCOL, "END before the last round was complete");
-}
-
-static void end_with_wrong_totals_is_65(void **state)
-{
-	(void)state;
-	bad_end(__func__, change_packets, MFD_DATA, "the sender sent 32 pages in 5 packets");
-	bad_end(__func__, change_page_total, MFD_DATA, "the sender sent 31 pages");
-	bad_end(__func__, change_total_sum, MFD_DATA, "written were 32 in 4");
-}
-
-static void end_with_another_size_is_76(void **state)
-{
-	(void)state;
-	bad_end(__func__, change_size, MFD_PROTOCOL, "bytes in HELLO");
-}
-
-static void end_with_another_hash_is_65(void **state)
-{
-	(void)state;
-	bad_end(__func__, change_hash, MFD_DATA, "the image hash is");
-}
-
-static void end_in_the_middle_of_a_later_round_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct wire_end end;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	send_all(&sender, &s.image);
-	raw_sync(&sender, 0, 0);
-	raw_sync(&sender, 1, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	raw_zero(&sender, 0, 1, 0, 8);
-	expect_ack(&sender, 0, sender.sequence[0]);
-	raw_say_end(&sender, &end);
-	end_badly(&s, &sender, MFD_PROTOCOL, "END in the middle of round 1");
-}
-
-static void a_round_that_left_pages_out_is_65(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct wire_end end;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 1, s.image.size);
-	for (uint32_t i = 0; i < 3; i++)
-		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
-	raw_sync(&sender, 0, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	raw_say_end(&sender, &end);
-	end_badly(&s, &sender, MFD_DATA, "the first round spoke for 24 pages of 32");
-}
-
-static void end_twice_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct wire_end end;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	s.sink.commit_ms = 20000;
-	raw_open(&sender, s.pair.port, 1, s.image.size);
-	send_all(&sender, &s.image);
-	raw_sync(&sender, 0, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	raw_say_end(&sender, &end);
-	raw_say_end(&sender, &end);
-	end_badly(&s, &sender, MFD_PROTOCOL, "END before the last round was complete");
-}
-
-static void what_only_a_receiver_may_say_is_76(void **state)
-{
-	static const enum wire_type types[] = { WIRE_WELCOME, WIRE_REFUSE, WIRE_ACK, WIRE_SYNC_DONE, WIRE_COMMITTED, WIRE_FENCED, WIRE_HELLO };
-
-	(void)state;
-	for (unsigned i = 0; i < TESTING_COUNT(types); i++) {
-		struct wire_message m = { .type = types[i] };
-		struct raw_sender sender;
-		struct testing_scene s;
-
-		begin(&s, __func__);
-		raw_open(&sender, s.pair.port, 2, s.image.size);
-		switch (types[i]) {
-		case WIRE_WELCOME:
-			m.welcome = (struct wire_welcome){ .version = 1, .packet_pages = 16, .methods = 1, .timeout_ms = 1000 };
-			break;
-		case WIRE_REFUSE:
-			m.problem.status = MFD_DATA;
-			break;
-		case WIRE_ACK:
-			m.ack = (struct wire_ack){ .count = 1, .channel = { { 0, 1, 0 } } };
-			break;
-		case WIRE_HELLO:
-			m.hello = sender.hello;
-			break;
-		case WIRE_FENCED:
-			m.fence = (struct wire_fence){ 0, 1, 0 };
-			break;
-		default:
-			break;
-		}
-		raw_say(sender.control, &m);
-		end_badly(&s, &sender, MFD_PROTOCOL, "unexpected");
-	}
-}
-
-static void what_the_sender_says_is_shown_without_control_characters(void **state)
-{
-	struct wire_message m = { .type = WIRE_ERROR, .problem = { .status = MFD_IO, .text = "disk\x1b[2J \n\x07 gone" } };
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_say(sender.control, &m);
-	raw_expect_closed(sender.control);
-	raw_close(&sender);
-	testing_join(&s.pair);
-	assert_false(s.pair.receiver.ok);
-	assert_true(s.pair.receiver.error.remote);
-	assert_int_equal(s.pair.receiver.error.status, MFD_IO);
-	assert_string_equal(s.pair.receiver.error.text, "disk\\x1b[2J \\x0a\\x07 gone");
-	testing_scene_destroy(&s);
-}
-
-static void an_error_of_an_unknown_class_is_76(void **state)
-{
-	struct wire_message m = { .type = WIRE_ERROR, .problem = { .status = 3, .text = "strange" } };
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_say(sender.control, &m);
-	raw_expect_closed(sender.control);
-	raw_close(&sender);
-	testing_join(&s.pair);
-	assert_int_equal(s.pair.receiver.error.status, MFD_PROTOCOL);
-	testing_scene_destroy(&s);
+	scene_end_badly(&s, &sender, MFD_PROTOCOL, "channel 2 of 2");
 }
 
 /* ---- Patience: the only test that waits for it. ---- */
@@ -1231,7 +644,7 @@ static void silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody(vo
 	int silent[3];
 
 	(void)state;
-	begin(&s, __func__);
+	scene_begin(&s, __func__);
 	silent[0] = raw_connect(s.pair.port);
 	silent[1] = raw_connect(s.pair.port);
 	raw_send(silent[1], "\x89MFD", 4);
@@ -1249,7 +662,7 @@ static void silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody(vo
 		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
 	raw_finish(&sender);
 	raw_close(&sender);
-	end_well(&s);
+	scene_end_well(&s);
 	assert_int_equal(s.pair.dropped, 3);
 }
 
@@ -1277,34 +690,6 @@ int main(void)
 		cmocka_unit_test(a_connection_given_up_before_it_came_stays_out),
 		cmocka_unit_test(sync_is_sent_again_on_a_new_generation),
 		cmocka_unit_test(channel_down_for_no_channel_is_76),
-		cmocka_unit_test(a_good_packet_is_no_error),
-		cmocka_unit_test(pages_beyond_the_end_are_76),
-		cmocka_unit_test(zero_pages_beyond_the_end_are_76),
-		cmocka_unit_test(more_pages_than_agreed_are_76),
-		cmocka_unit_test(a_gap_in_the_sequence_is_76),
-		cmocka_unit_test(a_sequence_number_twice_is_76),
-		cmocka_unit_test(a_packet_of_a_later_round_is_76),
-		cmocka_unit_test(another_region_is_76),
-		cmocka_unit_test(a_method_that_was_not_agreed_on_is_76),
-		cmocka_unit_test(an_unknown_method_is_76),
-		cmocka_unit_test(a_wrong_sum_is_65),
-		cmocka_unit_test(pages_that_changed_places_are_65),
-		cmocka_unit_test(a_payload_that_cannot_be_decoded_is_65),
-		cmocka_unit_test(a_second_round_that_was_not_announced_is_76),
-		cmocka_unit_test(data_behind_sync_and_before_sync_done_is_76),
-		cmocka_unit_test(data_of_a_round_behind_its_sync_is_76),
-		cmocka_unit_test(sync_twice_is_76),
-		cmocka_unit_test(end_before_any_round_is_complete_is_76),
-		cmocka_unit_test(end_of_more_rounds_than_there_were_is_76),
-		cmocka_unit_test(end_with_wrong_totals_is_65),
-		cmocka_unit_test(end_with_another_size_is_76),
-		cmocka_unit_test(end_with_another_hash_is_65),
-		cmocka_unit_test(end_in_the_middle_of_a_later_round_is_76),
-		cmocka_unit_test(a_round_that_left_pages_out_is_65),
-		cmocka_unit_test(end_twice_is_76),
-		cmocka_unit_test(what_only_a_receiver_may_say_is_76),
-		cmocka_unit_test(what_the_sender_says_is_shown_without_control_characters),
-		cmocka_unit_test(an_error_of_an_unknown_class_is_76),
 		cmocka_unit_test(silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody),
 	};
 
