@@ -15,13 +15,16 @@ esac
 
 # run PRESET CTEST-OPTIONS...: configured by preset, built, tested.
 run() {
-	preset=$1
+	preset=$1 dir=build-$1
+	[ "$preset" != release ] || dir=build
 	shift
 	echo "== $preset"
 	cmake --preset "$preset" -DBUILD_TESTING=ON -DMFD_WERROR=ON >/dev/null
 	cmake --build --preset "$preset" -j "$jobs" >/dev/null
 	# shellcheck disable=SC2086 # a list of options
 	ctest --preset "$preset" -j "$jobs" $which "$@"
+	# Why whatever was skipped could not run here.
+	grep -hE '^(ok .* # skip|\[ +SKIPPED|SKIPPED|skipped)|: skipped' "$dir/Testing/Temporary/LastTest.log" | sort -u || :
 }
 
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1

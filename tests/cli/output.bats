@@ -195,7 +195,7 @@ no_carriage_return() {
 }
 
 @test "a terminal shows a bar that ends before the summary; the output stays the same" {
-	command -v script >/dev/null || skip "no script(1), so no terminal"
+	script -qec true /dev/null >/dev/null 2>&1 || skip "script(1) can't make a terminal here"
 	receive recv out
 	spawn send script -qec "'$BIN/mfd-send' '$MIXED' 127.0.0.1:$PORT -z none --bwlimit 4M" typescript
 	ends send 0
@@ -207,7 +207,7 @@ no_carriage_return() {
 }
 
 @test "a terminal with --progress=line, or --quiet, shows no bar" {
-	command -v script >/dev/null || skip "no script(1), so no terminal"
+	script -qec true /dev/null >/dev/null 2>&1 || skip "script(1) can't make a terminal here"
 	for option in --progress=line --quiet; do
 		receive recv "out$option"
 		spawn send script -qec "'$BIN/mfd-send' '$MIXED' 127.0.0.1:$PORT -z none --bwlimit 16M $option" typescript
