@@ -44,9 +44,11 @@ static void event_outcome(struct json *j, const struct mfd_stats *stats)
 	if (stats->channels) {
 		json_string(j, "method", stats->method);
 		json_signed(j, "level", stats->level);
+		json_string(j, "backend", stats->backend);
 	} else {
 		json_null(j, "method");
 		json_null(j, "level");
+		json_null(j, "backend");
 	}
 	if (stats->committed) {
 		snprintf(hash, sizeof(hash), "%016" PRIx64, stats->hash);

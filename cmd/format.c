@@ -79,11 +79,14 @@ char *format_clock(char ret[static FORMAT_TEXT], uint64_t seconds)
 
 char *format_method(char ret[static FORMAT_TEXT], const struct mfd_stats *stats)
 {
+	const bool other = strcmp(stats->backend, stats->method) != 0;
+
 	/* The one method without levels has none to name. */
-	if (stats->level)
-		snprintf(ret, FORMAT_TEXT, "%.12s level %d", stats->method, stats->level);
-	else
+	if (!stats->level)
 		snprintf(ret, FORMAT_TEXT, "%.12s", stats->method);
+	else
+		snprintf(ret, FORMAT_TEXT, "%.12s level %d%s%.12s%s", stats->method, stats->level, other ? " (" : "",
+			 other ? stats->backend : "", other ? ")" : "");
 	return ret;
 }
 

@@ -50,6 +50,17 @@ bool method_check_level(const struct method_ops *ops, int level, struct mfd_erro
 			 ops->level_max);
 }
 
+const char *method_own_encoder(const struct method_ops *ops, int level)
+{
+	(void)level;
+	return ops->name;
+}
+
+const char *method_own_decoder(const struct method_ops *ops)
+{
+	return ops->name;
+}
+
 void method_raw(const struct method_pages *pages, struct method_payload *payload)
 {
 	const size_t page = pages->page_bytes;

@@ -51,6 +51,13 @@ struct method_ops {
 	int level_min, level_max, level_default;
 	bool level_zero;         /* is 0 a level? */
 
+	/*
+	 * The name of what does the work, coding at @level or decoding: "igzip", "zstd".  It lives for ever.  The method_own_ ones say
+	 * the method's own name.
+	 */
+	const char *(*encoder)(const struct method_ops *ops, int level);
+	const char *(*decoder)(const struct method_ops *ops);
+
 	/* An object to send with, for payloads of at most @max_bytes; the caller frees it. */
 	bool (*new_sender)(int level, size_t max_bytes, struct method **ret, struct mfd_error *err);
 
@@ -91,6 +98,10 @@ bool method_check_level(const struct method_ops *ops, int level, struct mfd_erro
 /*
  * The rest is for methods.
  */
+
+/* For methods with nothing to choose from: @ops's name. */
+const char *method_own_encoder(const struct method_ops *ops, int level);
+const char *method_own_decoder(const struct method_ops *ops);
 
 /* The data pages as IOVs over their runs: the payload of a raw packet. */
 void method_raw(const struct method_pages *pages, struct method_payload *payload);

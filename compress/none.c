@@ -56,6 +56,8 @@ static void none_free(struct method *m)
 const struct method_ops method_none = {
 	.name = "none",
 	.id = METHOD_NONE,
+	.encoder = method_own_encoder,
+	.decoder = method_own_decoder,
 	.new_sender = none_new_sender,
 	.new_receiver = none_new,
 	.send_prepare = none_send_prepare,

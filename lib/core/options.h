@@ -97,6 +97,7 @@ struct mfd_stats {
 	unsigned channels;       /* 0 before the session began */
 	const char *method;      /* "none", "zlib", "zstd"; "" before the session began */
 	int level;
+	const char *backend;     /* what codes it here (sender) or decodes it (receiver): "igzip", "zstd"; "" as method */
 	uint64_t hash;           /* the image hash; valid once committed */
 	bool committed;          /* the output is in place under its name */
 	struct mfd_channel_stats channel[MFD_MAX_CHANNELS];

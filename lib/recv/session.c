@@ -377,10 +377,11 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 	ret->elapsed_ns = began ? (ended ? ended : clock_ns()) - began : 0;
 	ret->cpu_ns = clock_cpu_ns();
 	ret->rounds = (uint32_t)counter_get(&s->rounds);
-	ret->method = "";
+	ret->method = ret->backend = "";
 	if (began) {
 		method = method_by_id(s->hello.method);
 		ret->method = method ? method->name : "";
+		ret->backend = method ? method->decoder(method) : "";
 		ret->level = s->hello.level;
 		ret->channels = (unsigned)counter_get(&s->channels);
 	}

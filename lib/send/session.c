@@ -226,6 +226,7 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	ret->rounds = (uint32_t)counter_get(&s->rounds);
 	ret->method = began ? s->params.method->name : "";
 	ret->level = s->params.level;
+	ret->backend = began ? s->params.method->encoder(s->params.method, s->params.level) : "";
 	ret->channels = began ? s->params.channels : 0;
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;

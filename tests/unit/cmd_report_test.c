@@ -28,7 +28,8 @@ static struct mfd_stats half_way(void)
 	return (struct mfd_stats){
 		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB, .bytes_wire = 223696213,
 		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000,
-		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .hash = UINT64_C(0x0123456789abcdef),
+		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .backend = "zstd",
+		.hash = UINT64_C(0x0123456789abcdef),
 	};
 }
 
@@ -118,10 +119,30 @@ static void the_summary_has_everything_on_one_line(void **state)
 			    "hash 0123456789abcdef, committed");
 }
 
+static void a_backend_is_named_that_is_not_the_methods_own(void **state)
+{
+	struct mfd_stats s = done();
+	char text[FORMAT_TEXT];
+
+	(void)state;
+	assert_string_equal(format_method(text, &s), "zstd level 1");
+	s.method = "zlib";
+	s.backend = "igzip";
+	assert_string_equal(format_method(text, &s), "zlib level 1 (igzip)");
+	s.level = 9;
+	s.backend = "libdeflate";
+	assert_string_equal(format_method(text, &s), "zlib level 9 (libdeflate)");
+	s.backend = "zlib";
+	assert_string_equal(format_method(text, &s), "zlib level 9");
+	s.method = s.backend = "none";
+	s.level = 0;
+	assert_string_equal(format_method(text, &s), "none");
+}
+
 static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 {
 	struct mfd_stats s = {
-		.bytes_image = 0, .channels = 1, .method = "none", .committed = true
+		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none", .committed = true
 	};
 	char text[SUMMARY_TEXT];
 
@@ -139,7 +160,7 @@ static void the_summary_fits_with_the_largest_numbers(void **state)
 
 	(void)state;
 	memset(&s, 0xff, sizeof(s));
-	s.method = "zstd";
+	s.method = s.backend = "zstd";
 	s.level = -7;
 	s.committed = true;
 	s.bytes_image = UINT64_MAX - 1;
@@ -236,7 +257,7 @@ static void an_unknown_size_has_neither_a_percentage_nor_a_time_left(void **stat
 
 static void before_the_session_there_is_only_the_phase(void **state)
 {
-	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .method = "" };
+	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" };
 	struct progress p = { 0 };
 	char text[PROGRESS_TEXT];
 
@@ -351,7 +372,7 @@ static void the_summary_event_has_its_keys(void **state)
 	got = json_of(speak_summary, &s);
 	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
 			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"rounds\":1,"
-			    "\"elapsed_ns\":910000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,"
+			    "\"elapsed_ns\":910000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
 			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
 			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
 			    "\"wait_handoff_ns\":7}]}\n");
@@ -365,7 +386,7 @@ static void a_summary_of_128_channels_is_one_line(void **state)
 
 	(void)state;
 	memset(&s, 0xff, sizeof(s));
-	s.method = "zstd";
+	s.method = s.backend = "zstd";
 	s.committed = true;
 	s.channels = MFD_MAX_CHANNELS;
 	got = json_of(speak_summary, &s);
@@ -376,7 +397,7 @@ static void a_summary_of_128_channels_is_one_line(void **state)
 
 static void speak_error(struct json *j, const void *what)
 {
-	const struct mfd_stats s = { .bytes_image = MFD_UNKNOWN, .method = "" };
+	const struct mfd_stats s = { .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" };
 
 	event_error(j, &s, what);
 }
@@ -389,7 +410,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 	(void)state;
 	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\","
 			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"rounds\":0,"
-			    "\"elapsed_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"hash\":null,"
+			    "\"elapsed_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
 			    "\"committed\":false,\"per_channel\":[]}\n");
 	free(got);
 }
@@ -418,6 +439,7 @@ int main(void)
 		cmocka_unit_test(clocks_have_hours_only_when_there_are_any),
 		cmocka_unit_test(all_is_100_percent_and_nearly_all_is_not),
 		cmocka_unit_test(the_summary_has_everything_on_one_line),
+		cmocka_unit_test(a_backend_is_named_that_is_not_the_methods_own),
 		cmocka_unit_test(the_summary_of_an_empty_image_divides_by_nothing),
 		cmocka_unit_test(the_summary_fits_with_the_largest_numbers),
 		cmocka_unit_test(what_took_most_of_the_time_is_named),

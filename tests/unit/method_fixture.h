@@ -101,7 +101,8 @@ static inline struct method *sender_new(const struct method_ops *ops, int level,
 	struct mfd_error err;
 
 	assert_true(ops->new_sender(level, max_bytes, &m, &err));
-	assert_ptr_equal(m->ops, ops);
+	assert_int_equal(m->ops->id, ops->id);
+	assert_string_equal(m->ops->name, ops->encoder(ops, level));
 	return m;
 }
 
@@ -111,7 +112,8 @@ static inline struct method *receiver_new(const struct method_ops *ops)
 	struct mfd_error err;
 
 	assert_true(ops->new_receiver(&m, &err));
-	assert_ptr_equal(m->ops, ops);
+	assert_int_equal(m->ops->id, ops->id);
+	assert_string_equal(m->ops->name, ops->decoder(ops));
 	return m;
 }
 
