@@ -1,179 +1,126 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Method zlib: one zlib stream (RFC 1950) per packet.  The state is allocated once and reset
- * for each packet, which costs a fraction of setting it up anew.
+ * Method zlib: one zlib stream (RFC 1950) per packet, by the best backend there is for the level.
+ *
+ * Per thread, packets of 256 KiB of a Debian guest's memory, MB/s and ratio: level 1 is igzip's
+ * (860, 3.02) before libdeflate's (250, 3.13) before zlib's (110, 3.07).  From level 2 on libdeflate
+ * is about twice as fast as zlib and its streams are smaller by 1 to 3 %.  libdeflate decodes 1300 to
+ * 1450, zlib 440 to 560.
  */
-#define ZLIB_CONST /* next_in points to const */
-#include <zlib.h>
+#include "compress/zlib_backend.h"
 
-#include <errno.h>
-#include <stdlib.h>
+#define ZLIB_LEVEL_MIN 1
+#define ZLIB_LEVEL_MAX 9
 
-#include "compress/method.h"
-
-struct zlib_method {
-	struct method method;
-	z_stream stream;
-	bool sender;      /* what the stream was set up for: deflate, or else inflate */
-	size_t max_bytes; /* the room in coded; 0 in a receiver */
-	uint8_t coded[];
+/* Best first.  The last takes every level. */
+static const struct method_ops *const zlib_encoders[] = {
+#ifdef MFD_HAVE_ISAL
+	&zlib_igzip,
+#endif
+#ifdef MFD_HAVE_LIBDEFLATE
+	&zlib_libdeflate,
+#endif
+	&zlib_plain,
 };
 
-/* What zlib says about a failure; it has no text of its own for some. */
-static const char *zlib_reason(const z_stream *stream, int code)
+static const struct method_ops *const zlib_decoders[] = {
+#ifdef MFD_HAVE_LIBDEFLATE
+	&zlib_libdeflate,
+#endif
+	&zlib_plain,
+};
+
+#define ZLIB_ENCODERS (sizeof(zlib_encoders) / sizeof(zlib_encoders[0]))
+#define ZLIB_DECODERS (sizeof(zlib_decoders) / sizeof(zlib_decoders[0]))
+
+const struct method_ops *zlib_encoder_at(unsigned i)
 {
-	return stream->msg ? stream->msg : zError(code);
+	return i < ZLIB_ENCODERS ? zlib_encoders[i] : NULL;
 }
 
-static struct zlib_method *zlib_new(bool sender, size_t max_bytes)
+const struct method_ops *zlib_decoder_at(unsigned i)
 {
-	struct zlib_method *z = calloc(1, sizeof(*z) + max_bytes);
-
-	if (z) {
-		z->method.ops = &method_zlib;
-		z->sender = sender;
-		z->max_bytes = max_bytes;
-	}
-	return z;
+	return i < ZLIB_DECODERS ? zlib_decoders[i] : NULL;
 }
 
-static bool zlib_new_failed(struct zlib_method *z, int code, struct mfd_error *err)
+bool zlib_asks_for_dictionary(const uint8_t *bytes, size_t size)
 {
-	if (!z || code == Z_MEM_ERROR)
-		error_set_os(err, MFD_OS, ENOMEM, "method zlib");
-	else
-		error_set(err, MFD_BUG, "method zlib: %s", zlib_reason(&z->stream, code));
-	free(z);
-	return false;
+	return size >= 2 && (bytes[0] & 0x0f) == 8 && (bytes[0] << 8 | bytes[1]) % 31 == 0 &&
+	       (bytes[1] & 0x20);
+}
+
+bool zlib_pack(struct method_pages *pages, size_t max_bytes, size_t *ret_bytes,
+	       struct mfd_error *err)
+{
+	const size_t bytes = (size_t)pages->data_pages * pages->page_bytes;
+
+	if (!bytes || bytes > max_bytes)
+		return error_set(err, MFD_BUG, "zlib: %zu bytes of pages in room for %zu",
+				 bytes, max_bytes);
+	method_pack(pages);
+	*ret_bytes = bytes;
+	return true;
+}
+
+static const struct method_ops *zlib_encoder_for(int level)
+{
+	unsigned i = 0;
+
+	while (i + 1 < ZLIB_ENCODERS &&
+	       (level < zlib_encoders[i]->level_min || level > zlib_encoders[i]->level_max))
+		i++;
+	return zlib_encoders[i];
+}
+
+static const char *zlib_encoder(const struct method_ops *ops, int level)
+{
+	(void)ops;
+	return zlib_encoder_for(level)->name;
+}
+
+static const char *zlib_decoder(const struct method_ops *ops)
+{
+	(void)ops;
+	return zlib_decoders[0]->name;
 }
 
 static bool zlib_new_sender(int level, size_t max_bytes, struct method **ret,
 			    struct mfd_error *err)
 {
-	struct zlib_method *z = zlib_new(true, max_bytes);
-	int code = z ? deflateInit(&z->stream, level) : Z_MEM_ERROR;
-
-	if (code != Z_OK)
-		return zlib_new_failed(z, code, err);
-	*ret = &z->method;
-	return true;
+	return zlib_encoder_for(level)->new_sender(level, max_bytes, ret, err);
 }
 
 static bool zlib_new_receiver(struct method **ret, struct mfd_error *err)
 {
-	struct zlib_method *z = zlib_new(false, 0);
-	int code = z ? inflateInit(&z->stream) : Z_MEM_ERROR;
-
-	if (code != Z_OK)
-		return zlib_new_failed(z, code, err);
-	*ret = &z->method;
-	return true;
+	return zlib_decoders[0]->new_receiver(ret, err);
 }
 
+/* An object is its backend's and has its vtable: whoever calls these all the same is led there. */
 static bool zlib_send_prepare(struct method *m, struct method_pages *pages,
 			      struct method_payload *payload, struct mfd_error *err)
 {
-	struct zlib_method *z = (struct zlib_method *)m;
-	size_t bytes = (size_t)pages->data_pages * pages->page_bytes;
-	int code;
-
-	if (!bytes || bytes > z->max_bytes)
-		return error_set(err, MFD_BUG, "zlib: %zu bytes of pages in room for %zu",
-				 bytes, z->max_bytes);
-	method_pack(pages);
-	code = deflateReset(&z->stream);
-	if (code == Z_OK) {
-		z->stream.next_in = pages->bytes;
-		z->stream.avail_in = (uInt)bytes;
-		z->stream.next_out = z->coded;
-		/* One byte less: deflate stops where the pages would not have got smaller. */
-		z->stream.avail_out = (uInt)(bytes - 1);
-		code = deflate(&z->stream, Z_FINISH);
-	}
-	if (code == Z_STREAM_END)
-		method_coded(payload, METHOD_ZLIB, z->coded, bytes - 1 - z->stream.avail_out);
-	else if (code == Z_OK || code == Z_BUF_ERROR)
-		method_raw(pages, payload);
-	else
-		return error_set(err, MFD_BUG, "zlib: %s", zlib_reason(&z->stream, code));
-	return true;
-}
-
-/* All room is used and the stream has not ended: does it hold more, or was it cut? */
-static bool zlib_holds_more(struct zlib_method *z)
-{
-	uint8_t spare;
-
-	z->stream.next_out = &spare;
-	z->stream.avail_out = 1;
-	inflate(&z->stream, Z_SYNC_FLUSH);
-	return z->stream.avail_out == 0;
+	return m->ops->send_prepare(m, pages, payload, err);
 }
 
 static bool zlib_recv_pages(struct method *m, const uint8_t *payload, size_t size, uint8_t *ret,
 			    size_t bytes, struct mfd_error *err)
 {
-	struct zlib_method *z = (struct zlib_method *)m;
-	z_stream *stream = &z->stream;
-	int code;
-
-	if (!method_check_sizes(&method_zlib, size, bytes, err))
-		return false;
-	code = inflateReset(stream);
-	if (code != Z_OK)
-		return error_set(err, MFD_BUG, "zlib: %s", zlib_reason(stream, code));
-	stream->next_in = payload;
-	stream->avail_in = (uInt)size;
-	stream->next_out = ret;
-	stream->avail_out = (uInt)bytes;
-	code = inflate(stream, Z_FINISH);
-
-	switch (code) {
-	case Z_STREAM_END:
-		if (stream->avail_in)
-			return error_set(err, MFD_DATA,
-					 "zlib payload has %u bytes behind its end",
-					 stream->avail_in);
-		if (stream->avail_out)
-			return error_set(err, MFD_DATA,
-					 "zlib payload holds %zu bytes instead of %zu",
-					 bytes - stream->avail_out, bytes);
-		return true;
-	case Z_OK:
-	case Z_BUF_ERROR:
-		if (!stream->avail_out && zlib_holds_more(z))
-			return error_set(err, MFD_DATA,
-					 "zlib payload holds more than %zu bytes", bytes);
-		return error_set(err, MFD_DATA, "zlib payload ends early");
-	case Z_NEED_DICT:
-		return error_set(err, MFD_DATA, "zlib payload asks for a dictionary");
-	case Z_MEM_ERROR:
-		return error_set_os(err, MFD_OS, ENOMEM, "method zlib");
-	default:
-		return error_set(err, MFD_DATA, "zlib payload is damaged: %s",
-				 zlib_reason(stream, code));
-	}
+	return m->ops->recv_pages(m, payload, size, ret, bytes, err);
 }
 
 static void zlib_free(struct method *m)
 {
-	struct zlib_method *z = (struct zlib_method *)m;
-
-	if (z->sender)
-		deflateEnd(&z->stream);
-	else
-		inflateEnd(&z->stream);
-	free(z);
+	m->ops->free(m);
 }
 
 const struct method_ops method_zlib = {
 	.name = "zlib",
 	.id = METHOD_ZLIB,
-	.level_min = 1,
-	.level_max = 9,
+	.level_min = ZLIB_LEVEL_MIN,
+	.level_max = ZLIB_LEVEL_MAX,
 	.level_default = 1,
-	.encoder = method_own_encoder,
-	.decoder = method_own_decoder,
+	.encoder = zlib_encoder,
+	.decoder = zlib_decoder,
 	.new_sender = zlib_new_sender,
 	.new_receiver = zlib_new_receiver,
 	.send_prepare = zlib_send_prepare,

@@ -3,7 +3,7 @@
 # Install what is missing, on Debian, as root: `deps.sh build` for the programs, `deps.sh test` for the test suite as well.
 set -eu
 
-build="gcc libc6-dev cmake make pkg-config zlib1g-dev libzstd-dev libxxhash-dev"
+build="gcc libc6-dev cmake make pkg-config zlib1g-dev libzstd-dev libxxhash-dev libisal-dev libdeflate-dev"
 test="$build clang libclang-rt-14-dev libcmocka-dev bats spin mandoc jq socat zstd procps util-linux mount e2fsprogs iproute2 python3-minimal
 	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools"
 

@@ -59,6 +59,7 @@ no_carriage_return() {
 	for end in send recv; do
 		tail -n 1 "$end.out" | jq -e --argjson size "$(stat -c %s "$MIXED")" '
 			.bytes_image == $size and .channels == 3 and .method == "zlib" and .level == 2
+			and (.backend | IN("zlib", "libdeflate"))
 			and (.hash | type == "string" and test("^[0-9a-f]{16}$"))
 			and .pages_zero + .pages_data == ($size + 4095) / 4096 - ($size + 4095) % 4096 / 4096
 			and .pages_zero >= 768

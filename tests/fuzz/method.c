@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: what a peer says is a coded payload, given to every method.  The first
- * byte chooses the method, the second the number of pages it is to become, the rest is
+ * Fuzz target: what a peer says is a coded payload, given to every method, and for zlib to
+ * every decoder of this build.  The first byte chooses the method, the second the number of pages it is to become, the rest is
  * the payload.  Decoding leaves nothing behind: the second time gives what the first
  * gave.
  */
 #include "fuzz.h"
 
-#include "compress/method.h"
+#include "compress/zlib_backend.h"
 #include "core/batch.h"
 
 #define MAX_PAGES 32u
@@ -34,6 +34,7 @@ static void decode(const struct method_ops *ops, const uint8_t *payload, size_t 
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
+	const struct method_ops *ops;
 	unsigned methods = 0;
 	uint8_t *payload;
 
@@ -42,7 +43,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	while (method_at(methods))
 		methods++;
 	payload = fuzz_copy(bytes + 2, size - 2);
-	decode(method_at(bytes[0] % methods), payload, size - 2, 1 + bytes[1] % MAX_PAGES);
+	ops = method_at(bytes[0] % methods);
+	if (ops == &method_zlib)
+		for (unsigned i = 0; zlib_decoder_at(i); i++)
+			decode(zlib_decoder_at(i), payload, size - 2, 1 + bytes[1] % MAX_PAGES);
+	else
+		decode(ops, payload, size - 2, 1 + bytes[1] % MAX_PAGES);
 	free(payload);
 	return 0;
 }
