@@ -12,11 +12,13 @@
 #include "parse.h"
 
 /* Keys of options without a short form; the programs' own begin at 0x100. */
-enum { COMMON_TIMEOUT = 0x200, COMMON_PROGRESS, COMMON_JSON, COMMON_USAGE };
+enum { COMMON_TIMEOUT = 0x200, COMMON_CACHE, COMMON_PROGRESS, COMMON_JSON, COMMON_USAGE };
 
 static const struct argp_option common_options[] = {
 	{ .name = "timeout", .key = COMMON_TIMEOUT, .arg = "DUR",
 	  .doc = "Give up when the peer is silent for DUR (default 30s)" },
+	{ .name = "cache", .key = COMMON_CACHE, .arg = "MODE",
+	  .doc = "The page cache of image or output: keep (default), drop or direct" },
 	{ .key = '4', .doc = "IPv4 only" },
 	{ .key = '6', .doc = "IPv6 only" },
 	{ .name = "quiet", .key = 'q', .doc = "Print errors only" },
@@ -88,6 +90,18 @@ static enum report_mode common_progress(const struct argp_state *state, const ch
 	common_fail(state, "--progress", "auto, bar, line and none are allowed");
 }
 
+static enum mfd_cache common_cache(const struct argp_state *state, const char *text)
+{
+	static const char *const names[] = {
+		[MFD_CACHE_KEEP] = "keep", [MFD_CACHE_DROP] = "drop", [MFD_CACHE_DIRECT] = "direct",
+	};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strcmp(text, names[i]))
+			return (enum mfd_cache)i;
+	common_fail(state, "--cache", "keep, drop and direct are allowed");
+}
+
 /* Help that could not be written is an error like any other. */
 static _Noreturn void common_exit_printed(const char *program)
 {
@@ -106,6 +120,9 @@ static error_t common_parse_option(int key, char *arg, struct argp_state *state)
 		o->timeout_ms = common_duration(state, "--timeout", arg, 100,
 						COMMON_MAX_DURATION_MS,
 						"100ms to 24h are allowed (units: ms, s, m, h)");
+		return 0;
+	case COMMON_CACHE:
+		o->cache = common_cache(state, arg);
 		return 0;
 	case '4':
 		o->family = MFD_IPV4;

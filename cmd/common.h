@@ -18,6 +18,7 @@ struct common_options {
 	struct report_options report;
 	uint64_t timeout_ms;
 	enum mfd_family family;
+	enum mfd_cache cache;
 };
 
 /* Its input is a struct common_options, filled with common_defaults(). */

@@ -169,6 +169,7 @@ int main(int argc, char **argv)
 	common_parse(&parser, name, argc, argv, &c);
 	c.recv.timeout_ms = c.common.timeout_ms;
 	c.recv.family = c.common.family;
+	c.recv.cache = c.common.cache;
 	c.recv.allow = c.allow;
 	c.recv.opaque = &t;
 	t.port_file = c.port_file;

@@ -147,6 +147,7 @@ int main(int argc, char **argv)
 	common_parse(&parser, name, argc, argv, &c);
 	c.send.timeout_ms = c.common.timeout_ms;
 	c.send.family = c.common.family;
+	c.send.cache = c.common.cache;
 	c.send.opaque = &t;
 	ok = transfer_begin(&t, name,
 			    &(struct event_subject){ false, c.send.image, c.send.address },

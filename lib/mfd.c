@@ -31,6 +31,12 @@ static void no_notice(void *opaque, const struct mfd_notice *notice)
 	(void)notice;
 }
 
+static void warn(mfd_notice_fn *notice, void *opaque, const char *text)
+{
+	if (notice && text)
+		notice(opaque, &(struct mfd_notice){ .kind = MFD_NOTICE_WARNING, .text = text });
+}
+
 const char *mfd_version(void)
 {
 	return MFD_VERSION;
@@ -53,6 +59,7 @@ static bool check_timeout(uint64_t timeout_ms, struct mfd_error *err)
 /* ---- Sender. ---- */
 
 struct mfd_send {
+	const struct mfd_send_options *options;
 	struct source *source;
 	struct send_session *session;
 };
@@ -96,7 +103,8 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 	send = calloc(1, sizeof(*send));
 	if (!send)
 		return error_set(err, MFD_OS, "out of memory");
-	if (!(strcmp(options->image, "-") ? source_file_new(options->image, &send->source, err) :
+	send->options = options;
+	if (!(strcmp(options->image, "-") ? source_file_new(options->image, options->cache, &send->source, err) :
 	      source_stream_new(STDIN_FILENO, &send->source, err)) ||
 	    !send_session_new(&params, send->source, &send->session, err)) {
 		mfd_send_free(send);
@@ -108,6 +116,11 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 
 bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 {
+	const struct mfd_send_options *o = send->options;
+
+	warn(o->notice, o->opaque, send->source->info.warning);
+	if (o->cache != MFD_CACHE_KEEP && !send->source->info.rereadable)
+		warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
 	return send_session_run(send->session, err);
 }
 
@@ -134,6 +147,7 @@ void mfd_send_free(struct mfd_send *send)
 /* ---- Receiver. ---- */
 
 struct mfd_recv {
+	const struct mfd_recv_options *options;
 	struct sink *sink;
 	struct address_range *allow;
 	struct recv_session *session;
@@ -164,7 +178,8 @@ static bool recv_check(const struct mfd_recv_options *o, struct address *ret_add
 
 static bool open_sink(const struct mfd_recv_options *o, struct sink **ret, struct mfd_error *err)
 {
-	const struct sink_file_options file = { .force = o->force, .inplace = o->inplace, .no_fsync = o->no_fsync };
+	const struct sink_file_options file = { .force = o->force, .inplace = o->inplace, .no_fsync = o->no_fsync,
+						.cache = o->cache };
 
 	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
 }
@@ -192,6 +207,7 @@ bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret,
 
 	if (!recv)
 		return error_set(err, MFD_OS, "out of memory");
+	recv->options = options;
 	if (!recv_make(recv, options, err)) {
 		mfd_recv_free(recv);
 		return false;
@@ -202,6 +218,7 @@ bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret,
 
 bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 {
+	warn(recv->options->notice, recv->options->opaque, recv->sink->warning);
 	return recv_session_run(recv->session, err);
 }
 

@@ -23,6 +23,9 @@
 /* Which address family to use: both, or only one. */
 enum mfd_family { MFD_ANY_FAMILY, MFD_IPV4, MFD_IPV6 };
 
+/* What the transfer may leave in the page cache: as it comes, nothing, or nothing by way of O_DIRECT. */
+enum mfd_cache { MFD_CACHE_KEEP, MFD_CACHE_DROP, MFD_CACHE_DIRECT };
+
 enum mfd_phase { MFD_CONNECTING, MFD_MOVING, MFD_FLUSHING, MFD_FINISHED };
 
 enum mfd_notice_kind {
@@ -51,6 +54,7 @@ struct mfd_send_options {
 	uint64_t connect_timeout_ms; /* refused connections are retried as long */
 	uint64_t timeout_ms;     /* silence of the peer that ends the session; at least 100 */
 	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
+	enum mfd_cache cache;    /* of a file or device; a stream is read as it comes */
 	enum mfd_family family;
 	mfd_notice_fn *notice;   /* NULL: none */
 	void *opaque;
@@ -64,6 +68,7 @@ struct mfd_recv_options {
 	bool force;              /* replace what is there */
 	bool inplace;            /* write into the existing file rather than a temporary one */
 	bool no_fsync;
+	enum mfd_cache cache;
 	unsigned max_channels;   /* 1..128 */
 	uint64_t max_size;       /* bytes; 0: no limit */
 	const char *const *allow; /* [allow_count] ADDR or ADDR/PREFIX; none: everybody */

@@ -11,18 +11,19 @@
 
 #include "base/error.h"
 #include "base/event.h"
+#include "sink/cache.h"
 #include "sink/place.h"
 #include "sink/sink.h"
 
 /* False with MFD_TRY_AGAIN when @stop is raised. */
 bool sink_check_stop(const struct event *stop, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* Write to @fd; errors are MFD_IO with @path before the reason. */
-bool sink_write_at(int fd, const char *path, uint64_t offset, const void *bytes, size_t size,
-		   struct mfd_error *err) MFD_MUST_CHECK;
+/* Write by way of @cache; errors are MFD_IO with @path before the reason. */
+bool sink_write_at(struct sink_cache *cache, const char *path, uint64_t offset,
+		   const void *bytes, size_t size, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Write @size zero bytes; 0 or an errno. */
-int sink_write_zeros(int fd, uint64_t offset, uint64_t size) MFD_MUST_CHECK;
+int sink_write_zeros(struct sink_cache *cache, uint64_t offset, uint64_t size) MFD_MUST_CHECK;
 
 /*
  * Call @step, which returns 0 or an errno, for pieces of at most SINK_ZERO_STEP, with a look at

@@ -29,6 +29,8 @@ struct sink_device {
 	struct sink base;
 	char *path;
 	int fd;
+	struct sink_cache cache;
+	struct mfd_error warning; /* its text is base.warning */
 	bool no_fsync;
 	uint64_t size;
 	uint64_t block;          /* what BLKZEROOUT wants its ranges aligned to */
@@ -68,7 +70,7 @@ static bool device_write(struct sink *sink, uint64_t offset, const void *bytes, 
 {
 	struct sink_device *s = (struct sink_device *)sink;
 
-	return sink_write_at(s->fd, s->path, offset, bytes, (size_t)device_clip(s, offset, size),
+	return sink_write_at(&s->cache, s->path, offset, bytes, (size_t)device_clip(s, offset, size),
 			     err);
 }
 
@@ -82,14 +84,14 @@ static int device_zero_step(struct sink *sink, uint64_t offset, uint64_t size)
 	int e;
 
 	if (end < first + DEVICE_ZEROOUT_MIN)
-		return sink_write_zeros(s->fd, offset, size);
+		return sink_write_zeros(&s->cache, offset, size);
 	if (ioctl(s->fd, BLKZEROOUT, range) < 0) {
 		if (errno != EOPNOTSUPP && errno != ENOTTY && errno != EINVAL)
 			return errno;
-		return sink_write_zeros(s->fd, offset, size);
+		return sink_write_zeros(&s->cache, offset, size);
 	}
-	e = sink_write_zeros(s->fd, offset, first - offset);
-	return e != 0 ? e : sink_write_zeros(s->fd, end, offset + size - end);
+	e = sink_write_zeros(&s->cache, offset, first - offset);
+	return e != 0 ? e : sink_write_zeros(&s->cache, end, offset + size - end);
 }
 
 /* Old content is everywhere, so @fresh changes nothing. */
@@ -112,6 +114,7 @@ static bool device_commit(struct sink *sink, uint64_t size, const struct event *
 		return false;
 	if (!s->no_fsync && !sink_flush(s->fd, s->path, err))
 		return false;
+	sink_cache_finish(&s->cache, size);
 	return sink_check_stop(stop, err);
 }
 
@@ -119,6 +122,7 @@ static void device_free(struct sink *sink)
 {
 	struct sink_device *s = (struct sink_device *)sink;
 
+	sink_cache_destroy(&s->cache);
 	io_close(s->fd);
 	free(s->path);
 	free(s);
@@ -194,6 +198,7 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 		return error_set_os(err, MFD_OS, errno, "%s", place->path);
 	s->base.ops = &device_ops;
 	s->fd = -1;
+	sink_cache_init(&s->cache);
 	s->no_fsync = options->no_fsync;
 	s->path = strdup(place->path);
 	if (s->path == NULL)
@@ -201,6 +206,10 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 	if (s->path == NULL || !device_open(s, place, err)) {
 		device_free(&s->base);
 		return false;
+	}
+	if (!sink_cache_open(&s->cache, options->cache, s->fd, &s->warning)) {
+		error_wrap(&s->warning, "--cache=drop instead of direct: %s", s->path);
+		s->base.warning = s->warning.text;
 	}
 	*ret = &s->base;
 	return true;

@@ -28,6 +28,8 @@ struct sink_file {
 	/* Session's main thread; receiver threads only use fd. */
 	struct place place;      /* place.temp is NULL in place */
 	int fd;
+	struct sink_cache cache;
+	struct mfd_error warning; /* its text is base.warning */
 	bool unused;             /* in place: made by us, and nothing has begun yet */
 };
 
@@ -84,7 +86,7 @@ static bool file_write(struct sink *sink, uint64_t offset, const void *bytes, si
 {
 	struct sink_file *s = (struct sink_file *)sink;
 
-	return sink_write_at(s->fd, s->place.path, offset, bytes, size, err);
+	return sink_write_at(&s->cache, s->place.path, offset, bytes, size, err);
 }
 
 /*
@@ -102,7 +104,7 @@ static int file_zero_by_writing(struct sink_file *s, uint64_t offset, uint64_t s
 		return 0;
 	if ((uint64_t)st.st_size - offset < size)
 		size = (uint64_t)st.st_size - offset;
-	return sink_write_zeros(s->fd, offset, size);
+	return sink_write_zeros(&s->cache, offset, size);
 }
 
 static int file_zero_step(struct sink *sink, uint64_t offset, uint64_t size)
@@ -161,6 +163,7 @@ static bool file_commit(struct sink *sink, uint64_t size, const struct event *st
 		return false;
 	if (!s->no_fsync && !sink_flush(s->fd, s->place.path, err))
 		return false;
+	sink_cache_finish(&s->cache, size);
 	if (!file_close(s, err) || !sink_check_stop(stop, err))
 		return false;
 	if (temporary && !place_put(&s->place, s->replace, err))
@@ -174,6 +177,7 @@ static void file_free(struct sink *sink)
 {
 	struct sink_file *s = (struct sink_file *)sink;
 
+	sink_cache_destroy(&s->cache);
 	io_close(s->fd);
 	/*
 	 * In place an image in part stays; an empty file that nobody ever sent anything for
@@ -254,6 +258,7 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		return error_set_os(err, MFD_OS, errno, "%s", path);
 	s->base.ops = &file_ops;
 	s->fd = -1;
+	sink_cache_init(&s->cache);
 	s->replace = options->force;
 	s->no_fsync = options->no_fsync;
 	ok = place_find(&s->place, path, err) && file_check_old(&s->place, options, err);
@@ -271,6 +276,10 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 	if (!ok) {
 		file_free(&s->base);
 		return false;
+	}
+	if (!sink_cache_open(&s->cache, options->cache, s->fd, &s->warning)) {
+		error_wrap(&s->warning, "--cache=drop instead of direct: %s", path);
+		s->base.warning = s->warning.text;
 	}
 	*ret = &s->base;
 	return true;

@@ -4,15 +4,17 @@
  * event.
  */
 #include <errno.h>
+#include <stdalign.h>
 #include <unistd.h>
 
-#include "base/io.h"
+#include "base/direct.h"
 #include "sink/backend.h"
 
 /* Small enough to stay in L2, large enough to make few system calls. */
 #define SINK_ZEROS 65536u
 
-static const uint8_t sink_zeros[SINK_ZEROS];
+/* Aligned, so that it can be written directly. */
+static alignas(DIRECT_BLOCK) const uint8_t sink_zeros[SINK_ZEROS];
 
 bool sink_check_stop(const struct event *stop, struct mfd_error *err)
 {
@@ -22,22 +24,22 @@ bool sink_check_stop(const struct event *stop, struct mfd_error *err)
 	return true;
 }
 
-bool sink_write_at(int fd, const char *path, uint64_t offset, const void *bytes, size_t size,
-		   struct mfd_error *err)
+bool sink_write_at(struct sink_cache *cache, const char *path, uint64_t offset,
+		   const void *bytes, size_t size, struct mfd_error *err)
 {
-	int e = io_pwrite(fd, bytes, size, offset);
+	int e = sink_cache_write(cache, bytes, size, offset);
 
 	return e == 0 || error_set_os(err, MFD_IO, e, "%s", path);
 }
 
-int sink_write_zeros(int fd, uint64_t offset, uint64_t size)
+int sink_write_zeros(struct sink_cache *cache, uint64_t offset, uint64_t size)
 {
 	size_t n;
 	int e = 0;
 
 	for (; size > 0 && e == 0; offset += n, size -= n) {
 		n = size < SINK_ZEROS ? (size_t)size : SINK_ZEROS;
-		e = io_pwrite(fd, sink_zeros, n, offset);
+		e = sink_cache_write(cache, sink_zeros, n, offset);
 	}
 	return e;
 }

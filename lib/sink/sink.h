@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/event.h"
+#include "core/options.h"
 
 struct sink;
 
@@ -46,6 +47,7 @@ struct sink_ops {
 /* Every sink starts with this. */
 struct sink {
 	const struct sink_ops *ops;
+	const char *warning;     /* one line for the user, set by the constructor; NULL: none */
 };
 
 #define SINK_ZERO_STEP (UINT64_C(64) << 20)
@@ -54,6 +56,7 @@ struct sink_file_options {
 	bool force;              /* an existing output may be replaced or, if a device, overwritten */
 	bool inplace;            /* write into the existing file */
 	bool no_fsync;
+	enum mfd_cache cache;    /* see sink/cache.h */
 };
 
 /*

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "source/cache.h"
 #include "source/source.h"
 
 struct source_file {
@@ -26,6 +27,8 @@ struct source_file {
 	int fd;                  /* its file position is the producer's; others use pread(2) */
 	bool regular;
 	uint64_t pages;
+	struct source_cache cache;
+	struct mfd_error warning; /* its text is base.info.warning */
 
 	/* Producer only. */
 	bool holes;              /* SEEK_DATA works here */
@@ -174,7 +177,7 @@ static bool file_read_run(struct source_file *s, uint64_t first, uint64_t count,
 	size_t padded = (size_t)count * PAGE_BYTES;
 	uint64_t left = s->base.info.size - offset;
 	size_t want = left < padded ? (size_t)left : padded;
-	ssize_t got = io_pread(s->fd, buffer, want, offset);
+	ssize_t got = source_cache_pread(&s->cache, buffer, want, offset);
 
 	if (got < 0)
 		return error_set_os(err, MFD_IO, errno, "%s: read at %" PRIu64, s->path, offset);
@@ -223,6 +226,7 @@ static void file_free(struct source *source)
 {
 	struct source_file *s = (struct source_file *)source;
 
+	source_cache_destroy(&s->cache);
 	io_close(s->fd);
 	free(s->path);
 	free(s);
@@ -288,13 +292,24 @@ static bool file_inspect(struct source_file *s, struct mfd_error *err)
 	return true;
 }
 
-bool source_file_new(const char *path, struct source **ret, struct mfd_error *err)
+/* How the pages are read, and what the user should know about that. */
+static void file_open_cache(struct source_file *s, enum mfd_cache wanted)
+{
+	if (source_cache_init(&s->cache, wanted, s->fd, s->base.info.size, &s->warning))
+		return;
+	error_wrap(&s->warning, "--cache=drop instead of direct: %s", s->path);
+	s->base.info.warning = s->warning.text;
+}
+
+bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret,
+		     struct mfd_error *err)
 {
 	struct source_file *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return error_set_os(err, MFD_OS, errno, "%s", path);
 	s->fd = -1;
+	s->cache.direct = -1;
 	s->base.ops = &file_ops;
 	s->path = strdup(path);
 	if (s->path == NULL) {
@@ -312,10 +327,9 @@ bool source_file_new(const char *path, struct source **ret, struct mfd_error *er
 	}
 	if (!file_inspect(s, err))
 		goto fail;
-	/* A larger readahead window.  Only advice: a failure changes nothing. */
-	(void)posix_fadvise(s->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	s->base.info.name = strrchr(s->path, '/') != NULL ? strrchr(s->path, '/') + 1 : s->path;
 	s->base.info.rereadable = true;
+	file_open_cache(s, cache);
 	s->pages = batch_pages_of(s->base.info.size);
 	s->holes = s->regular;
 	*ret = &s->base;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "core/batch.h"
+#include "core/options.h"
 
 struct source;
 
@@ -22,6 +23,7 @@ struct source_info {
 	uint64_t allocated;      /* bytes that are not holes; UINT64_MAX: not known */
 	bool rereadable;         /* read() may be called for any batch, again and again; otherwise next() fills the bytes */
 	bool rounds;             /* there may be more rounds than one */
+	const char *warning;     /* one line for the user; NULL: none */
 };
 
 struct source_ops {
@@ -59,9 +61,9 @@ struct source {
 
 /*
  * A regular file or block device at @path.  Holes (SEEK_DATA) are never read: those of at least one batch become zero runs, smaller
- * ones are pages without data inside a batch.  Errors: MFD_NO_INPUT, MFD_OS.
+ * ones are pages without data inside a batch.  @cache: see source/cache.h.  Errors: MFD_NO_INPUT, MFD_OS.
  */
-bool source_file_new(const char *path, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* A stream whose size is known at its end: @fd, which stays the caller's.  Errors: MFD_NO_INPUT, MFD_OS. */
 bool source_stream_new(int fd, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;

@@ -257,7 +257,7 @@ static void move_file(uint64_t size, const struct run *run, unsigned runs, const
 	snprintf(from, sizeof(from), "%s/from", dir.dir);
 	snprintf(to, sizeof(to), "%s/to", dir.dir);
 	make_file(from, size, run, runs);
-	assert_true(source_file_new(from, &source, &err));
+	assert_true(source_file_new(from, MFD_CACHE_KEEP, &source, &err));
 	assert_true(sink_file_new(to, &plain, &sink, &err));
 	testing_pair_init(&p, __func__, source, sink);
 	p.method = method;

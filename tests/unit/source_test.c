@@ -123,7 +123,7 @@ static void open_source(struct fixture *f, const char *path)
 {
 	struct mfd_error err = { .text = "" };
 
-	if (!source_file_new(path, &f->source, &err))
+	if (!source_file_new(path, MFD_CACHE_KEEP, &f->source, &err))
 		fail_msg("%s", err.text);
 }
 
@@ -494,7 +494,7 @@ static void expect_refused(const char *path, const char *why)
 	struct source *s = NULL;
 	struct mfd_error err = { .text = "" };
 
-	assert_false(source_file_new(path, &s, &err));
+	assert_false(source_file_new(path, MFD_CACHE_KEEP, &s, &err));
 	assert_null(s);
 	assert_int_equal(err.status, MFD_NO_INPUT);
 	if (strncmp(err.text, path, strlen(path)) != 0 || strstr(err.text, why) == NULL)
