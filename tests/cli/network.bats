@@ -66,7 +66,7 @@ cleanup() {
 	for place in none:80 none:120 none:148 none:155 none:160 none:40000 none:131400 zlib:5000 zstd:5000; do
 		receive recv out
 		proxy "1:flip=${place#*:}"
-		send send "$TEXT" -C 2 --packet-size 64K -z "${place%%:*}"
+		send send "$TEXT" -C 1 --packet-size 64K -z "${place%%:*}"
 		both_end 65
 		nothing_left out
 		end_proxy
@@ -88,11 +88,13 @@ cleanup() {
 @test "a connection cut between two packets, in order or by reset, is 75 at both ends, nothing left" {
 	# Packets of 64 KiB of random pages that nothing codes: 80 + 16 + 65536 bytes.
 	packet=65632
+	# On the only channel when it is to have some: how packets fall to channels is nobody's promise.
 	for how in cut reset; do
-		for packets in 0 7; do
+		for channels in 1 2; do
+			packets=$((channels == 1 ? 7 : 0))
 			receive recv out
 			proxy "1:$how=$((64 + packets * packet))"
-			send send "$IMAGE" -C 2 --packet-size 64K -z none
+			send send "$IMAGE" -C "$channels" --packet-size 64K -z none
 			both_end 75 $((2 + 2 * SLACK))
 			nothing_left out
 			kill "${PID[proxy]}"
