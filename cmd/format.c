@@ -81,8 +81,10 @@ char *format_method(char ret[static FORMAT_TEXT], const struct mfd_stats *stats)
 {
 	const bool other = strcmp(stats->backend, stats->method) != 0;
 
-	/* The one method without levels has none to name. */
-	if (!stats->level)
+	/* Level 0: a method without levels, or, as the receiver sees it, one that changes its level. */
+	if (stats->level && !strcmp(stats->method, "auto"))
+		snprintf(ret, FORMAT_TEXT, "auto up to level %d", stats->level);
+	else if (!stats->level)
 		snprintf(ret, FORMAT_TEXT, "%.12s", stats->method);
 	else
 		snprintf(ret, FORMAT_TEXT, "%.12s level %d%s%.12s%s", stats->method, stats->level, other ? " (" : "",

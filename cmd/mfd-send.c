@@ -22,9 +22,10 @@ static const struct argp_option options[] = {
 	{ .name = "channels", .key = 'C', .arg = "N",
 	  .doc = "Data connections, 1..128 (default: usable CPUs, at most 8)" },
 	{ .name = "compress", .key = 'z', .arg = "METHOD",
-	  .doc = "none, zlib or zstd (default zstd)" },
+	  .doc = "auto, none, zlib or zstd (default zstd)" },
 	{ .name = "level", .key = 'l', .arg = "N",
-	  .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1)" },
+	  .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1); auto: the heaviest "
+		 "allowed, 1..19 (default 9)" },
 	{ .name = "packet-size", .key = PACKET_SIZE, .arg = "SIZE",
 	  .doc = "Pages in one packet, 64K..4M" },
 	{ .name = "connect-timeout", .key = CONNECT_TIMEOUT, .arg = "DUR",
@@ -71,7 +72,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case 'l':
 		c->send.level = (int)common_integer(
 			state, "--level", arg, -1000, 1000,
-			"zlib levels are 1..9, zstd levels are -7..-1 and 1..19");
+			"zlib levels are 1..9, zstd levels are -7..-1 and 1..19, auto levels are 1..19");
 		return 0;
 	case PACKET_SIZE:
 		c->send.packet_bytes = (uint32_t)common_size(state, "--packet-size", arg, 64 << 10,

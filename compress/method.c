@@ -26,7 +26,7 @@ const struct method_ops *method_by_name(const char *name)
 	for (unsigned i = 0; i < METHODS; i++)
 		if (strcmp(method_table[i]->name, name) == 0)
 			return method_table[i];
-	return NULL;
+	return strcmp(method_auto.name, name) == 0 ? &method_auto : NULL;
 }
 
 const struct method_ops *method_by_id(unsigned id)
@@ -59,6 +59,13 @@ const char *method_own_encoder(const struct method_ops *ops, int level)
 const char *method_own_decoder(const struct method_ops *ops)
 {
 	return ops->name;
+}
+
+void method_sent_ignored(struct method *m, uint64_t wire_bytes, uint64_t socket_ns)
+{
+	(void)m;
+	(void)wire_bytes;
+	(void)socket_ns;
 }
 
 void method_raw(const struct method_pages *pages, struct method_payload *payload)

@@ -58,6 +58,9 @@ struct method_ops {
 	const char *(*encoder)(const struct method_ops *ops, int level);
 	const char *(*decoder)(const struct method_ops *ops);
 
+	/* Each packet gets a level of its own, and what new_sender() is given is the heaviest. */
+	bool adaptive;
+
 	/* An object to send with, for payloads of at most @max_bytes; the caller frees it. */
 	bool (*new_sender)(int level, size_t max_bytes, struct method **ret, struct mfd_error *err);
 
@@ -70,6 +73,12 @@ struct method_ops {
 	 * are no error: they go as they are.
 	 */
 	bool (*send_prepare)(struct method *m, struct method_pages *pages, struct method_payload *payload, struct mfd_error *err);
+
+	/*
+	 * Sender thread.  The packet of the last send_prepare() is with the socket: @wire_bytes with its header, and the thread
+	 * spent @socket_ns on it, waiting included.  A method that learns nothing from it has method_sent_ignored() here.
+	 */
+	void (*sent)(struct method *m, uint64_t wire_bytes, uint64_t socket_ns);
 
 	/*
 	 * Receiver thread.  Decode @size bytes at @payload into exactly @bytes bytes at @ret; anything else is MFD_DATA.  Never writes beyond,
@@ -87,7 +96,13 @@ struct method {
 
 extern const struct method_ops method_none, method_zlib, method_zstd;
 
-/* By name ("zstd") or id; NULL if unknown.  method_at(0..) lists all of them, NULL behind the last. */
+/* Only sends: its packets are those of none and zstd, and its id is zstd's. */
+extern const struct method_ops method_auto;
+
+/*
+ * By name ("zstd") or id; NULL if unknown.  method_at(0..) lists those with an id of their own, which are what a receiver needs; NULL behind
+ * the last.
+ */
 const struct method_ops *method_by_name(const char *name);
 const struct method_ops *method_by_id(unsigned id);
 const struct method_ops *method_at(unsigned i);
@@ -102,6 +117,9 @@ bool method_check_level(const struct method_ops *ops, int level, struct mfd_erro
 /* For methods with nothing to choose from: @ops's name. */
 const char *method_own_encoder(const struct method_ops *ops, int level);
 const char *method_own_decoder(const struct method_ops *ops);
+
+/* For methods that do not care how packets are sent. */
+void method_sent_ignored(struct method *m, uint64_t wire_bytes, uint64_t socket_ns);
 
 /* The data pages as IOVs over their runs: the payload of a raw packet. */
 void method_raw(const struct method_pages *pages, struct method_payload *payload);

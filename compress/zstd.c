@@ -16,7 +16,7 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
-#include "compress/method.h"
+#include "compress/zstd.h"
 
 /* ZSTD_MAGICNUMBER as it stands in a frame. */
 static const uint8_t zstd_magic[4] = { 0x28, 0xb5, 0x2f, 0xfd };
@@ -36,6 +36,14 @@ static void zstd_free(struct method *m)
 	ZSTD_freeCCtx(z->cctx);
 	ZSTD_freeDCtx(z->dctx);
 	free(z);
+}
+
+bool zstd_set_level(struct method *m, int level, struct mfd_error *err)
+{
+	struct zstd_method *z = (struct zstd_method *)m;
+	size_t code = ZSTD_CCtx_setParameter(z->cctx, ZSTD_c_compressionLevel, level);
+
+	return !ZSTD_isError(code) || error_set(err, MFD_BUG, "zstd: level %d: %s", level, ZSTD_getErrorName(code));
 }
 
 static bool zstd_new_sender(int level, size_t max_bytes, struct method **ret,
@@ -170,6 +178,7 @@ const struct method_ops method_zstd = {
 	.new_sender = zstd_new_sender,
 	.new_receiver = zstd_new_receiver,
 	.send_prepare = zstd_send_prepare,
+	.sent = method_sent_ignored,
 	.recv_pages = zstd_recv_pages,
 	.free = zstd_free,
 };

@@ -86,7 +86,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 	if (packet < MIN_PACKET_BYTES || packet > BATCH_MAX_BYTES)
 		return error_set(err, MFD_USAGE, "packet size: 64K to 4M are allowed");
 	if (!ret->method)
-		return error_set(err, MFD_USAGE, "method %s is unknown: none, zlib and zstd are there", o->method);
+		return error_set(err, MFD_USAGE, "method %s is unknown: auto, none, zlib and zstd are there", o->method);
 	ret->level = o->level == MFD_LEVEL_DEFAULT ? ret->method->level_default : o->level;
 	if (o->level != MFD_LEVEL_DEFAULT && !method_check_level(ret->method, o->level, err))
 		return false;

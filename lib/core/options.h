@@ -48,7 +48,7 @@ struct mfd_send_options {
 	const char *image;       /* a regular file, a block device, or "-" for standard input */
 	const char *address;     /* host:port, [v6]:port */
 	unsigned channels;       /* 1..128; 0: min(8, usable CPUs) */
-	const char *method;      /* "none", "zlib", "zstd" */
+	const char *method;      /* "auto", "none", "zlib", "zstd" */
 	int level;               /* within the method's range, or MFD_LEVEL_DEFAULT */
 	uint32_t packet_bytes;   /* 64 KiB..4 MiB, rounded down to whole pages; 0: default */
 	uint64_t connect_timeout_ms; /* refused connections are retried as long */
@@ -100,7 +100,7 @@ struct mfd_stats {
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
 	unsigned channels;       /* 0 before the session began */
-	const char *method;      /* "none", "zlib", "zstd"; "" before the session began */
+	const char *method;      /* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
 	int level;
 	const char *backend;     /* what codes it here (sender) or decodes it (receiver): "igzip", "zstd"; "" as method */
 	uint64_t hash;           /* the image hash; valid once committed */

@@ -36,7 +36,7 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 		.channels = s->params.channels,
 		.methods = UINT32_C(1) << METHOD_NONE | UINT32_C(1) << s->params.method->id,
 		.method = (uint16_t)s->params.method->id,
-		.level = (int16_t)s->params.level,
+		.level = s->params.method->adaptive ? 0 : (int16_t)s->params.level,
 		.flags = info->rounds ? WIRE_HELLO_ROUNDS : 0,
 		.timeout_ms = (uint32_t)s->params.timeout_ms,
 		.size = info->size, .allocated = info->allocated,

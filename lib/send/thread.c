@@ -162,7 +162,9 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 		verdict_report(&s->verdict, VERDICT_LOST, &err);
 		return false;
 	}
-	counter_add(&t->counters.wait_socket, lap(&since));
+	since = lap(&since);
+	counter_add(&t->counters.wait_socket, since);
+	t->method->ops->sent(t->method, header + payload, since);
 	return true;
 }
 

@@ -61,7 +61,7 @@ bool wire_get_preamble(const uint8_t raw[static WIRE_PREAMBLE_BYTES], struct wir
 
 enum wire_kind { WIRE_PAGES = 1, WIRE_ZERO = 2, WIRE_SYNC = 3 };
 
-#define WIRE_FLAG_RAW 0x0001u         /* the session's method would not have made it smaller */
+#define WIRE_FLAG_RAW 0x0001u         /* as they are, though the session's method is another */
 #define WIRE_FLAG_AGAIN 0x0002u       /* perhaps written in part before: do write zero pages */
 
 struct wire_packet {

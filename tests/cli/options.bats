@@ -144,11 +144,11 @@ recv_ok() {
 	recv_ok --max-channels 128
 }
 
-@test "--compress: none, zlib and zstd" {
-	for method in lz4 '' ZSTD auto zstd,1; do
-		refused 'none, zlib and zstd' "$SEND" --compress="$method" image 127.0.0.1:1
+@test "--compress: auto, none, zlib and zstd" {
+	for method in lz4 '' ZSTD autos zstd,1; do
+		refused 'auto, none, zlib and zstd' "$SEND" --compress="$method" image 127.0.0.1:1
 	done
-	for method in none zlib zstd; do
+	for method in auto none zlib zstd; do
 		send_ok --compress="$method"
 		send_ok -z "$method"
 	done
@@ -171,6 +171,15 @@ recv_ok() {
 	for level in -7 -1 1 19; do
 		send_ok --level="$level"
 		send_ok -l "$level"
+	done
+}
+
+@test "--level: auto 1..19" {
+	for level in -1 0 20; do
+		refused 'auto levels are 1\.\.19' "$SEND" -z auto --level="$level" image 127.0.0.1:1
+	done
+	for level in 1 9 19; do
+		send_ok -z auto --level="$level"
 	done
 }
 

@@ -25,7 +25,7 @@ hash_of_both() {
 }
 
 @test "a mixed image arrives identical with every method, at its lowest and highest level" {
-	for how in none zlib:1 zlib:9 zstd:-7 zstd:1 zstd:19; do
+	for how in none zlib:1 zlib:9 zstd:-7 zstd:1 zstd:19 auto auto:1 auto:19; do
 		method=${how%%:*}
 		level=${how#"$method"}
 		move "$MIXED" "out.$how" -C 2 -z "$method" ${level:+--level="${level#:}"}
@@ -35,7 +35,7 @@ hash_of_both() {
 }
 
 @test "random pages, which no method makes smaller, arrive identical" {
-	for how in none:0 zlib:1 zlib:9 zstd:-7 zstd:19; do
+	for how in none:0 zlib:1 zlib:9 zstd:-7 zstd:19 auto:9; do
 		level=${how#*:}
 		[ "$level" != 0 ] || level=
 		move "$RANDOM_IMAGE" "out.$how" -C 2 -z "${how%%:*}" ${level:+--level="$level"}

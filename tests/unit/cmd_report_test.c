@@ -166,6 +166,11 @@ static void the_summary_fits_with_the_largest_numbers(void **state)
 	s.bytes_image = UINT64_MAX - 1;
 	summary_text(&s, text);
 	assert_string_equal(text + strlen(text) - strlen(", committed"), ", committed");
+	s.method = "auto";
+	s.level = 19;
+	summary_text(&s, text);
+	assert_non_null(strstr(text, ", auto up to level 19, hash "));
+	assert_string_equal(text + strlen(text) - strlen(", committed"), ", committed");
 	summary_channel(&s, MFD_MAX_CHANNELS - 1, text);
 	assert_string_equal(text + strlen(text) - 2, " s");
 }

@@ -25,6 +25,7 @@ static_assert(MAX_PAGES == BATCH_MAX_PAGES && PAGE == PAGE_BYTES,
 static const int zlib_levels[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 static const int zstd_levels[] = { -7, -1, 1, 3, 5, 9, 19 };
 static const int none_levels[] = { 0 };
+static const int auto_levels[] = { 1, 9, 19 };
 
 static const struct {
 	const struct method_ops *ops;
@@ -34,6 +35,7 @@ static const struct {
 	{ &method_none, none_levels, 1 },
 	{ &method_zlib, zlib_levels, sizeof(zlib_levels) / sizeof(int) },
 	{ &method_zstd, zstd_levels, sizeof(zstd_levels) / sizeof(int) },
+	{ &method_auto, auto_levels, sizeof(auto_levels) / sizeof(int) },
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
