@@ -147,7 +147,7 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 {
 	struct send_session *s = t->session;
 	struct mfd_error err;
-	uint64_t since = clock_ns(), until;
+	uint64_t since = clock_ns(), until, waited;
 
 	until = pace_take(&s->pace, header + payload, since);
 	if (until > since && event_wait_fd(&s->stop, -1, 0, until) == EVENT_STOPPED)
@@ -162,9 +162,9 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 		verdict_report(&s->verdict, VERDICT_LOST, &err);
 		return false;
 	}
-	since = lap(&since);
-	counter_add(&t->counters.wait_socket, since);
-	t->method->ops->sent(t->method, header + payload, since);
+	waited = lap(&since);
+	counter_add(&t->counters.wait_socket, waited);
+	t->method->ops->sent(t->method, header + payload, waited);
 	return true;
 }
 
