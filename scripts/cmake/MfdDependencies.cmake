@@ -52,11 +52,9 @@ endif()
 
 # Run-time dispatch to AVX2/AVX-512 is an x86 extra that not every build of the library exports.
 include(CheckSymbolExists)
-set(CMAKE_REQUIRED_INCLUDES ${XXHASH_INCLUDE_DIRS})
-set(CMAKE_REQUIRED_LINK_OPTIONS ${XXHASH_LDFLAGS})
+set(CMAKE_REQUIRED_LIBRARIES PkgConfig::XXHASH)
 check_symbol_exists(XXH3_64bits_dispatch "xxhash.h;xxh_x86dispatch.h" MFD_HAVE_XXH_DISPATCH)
-unset(CMAKE_REQUIRED_INCLUDES)
-unset(CMAKE_REQUIRED_LINK_OPTIONS)
+unset(CMAKE_REQUIRED_LIBRARIES)
 
 # argp is part of glibc.  Elsewhere (musl, macOS, BSD) argp-standalone provides it: set CMAKE_PREFIX_PATH to where it is installed.
 add_library(MfdArgp INTERFACE)
