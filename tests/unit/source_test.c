@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 
 #include "loop.h"
@@ -422,6 +423,36 @@ static void without_hole_support_everything_is_data(void **state)
 	}
 }
 
+/* How often does a walk look for holes in a file in memory, @pages of whose 4 are written? */
+static unsigned hole_searches_in_memory(struct fixture *f, unsigned pages)
+{
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	char path[64];
+	struct batch b;
+	uint64_t data = 0;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 4 * P), 0);
+	memset(f->buffer, 1, 4 * P);
+	assert_int_equal(pwrite(fd, f->buffer, pages * P, 0), pages * P);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	open_source(f, path);
+	close(fd);
+	seek.calls = 0;
+	while (next(f, &b))
+		data += bitmap_count(b.data, MAX_PAGES);
+	assert_int_equal(data, pages);
+	f->source->ops->free(f->source);
+	f->source = NULL;
+	return seek.calls;
+}
+
+static void a_dense_file_in_memory_is_not_searched_for_holes(void **state)
+{
+	assert_int_equal(hole_searches_in_memory(*state, 4), 0);
+	assert_true(hole_searches_in_memory(*state, 3) > 0);
+}
+
 static void a_failing_hole_search_is_an_io_error(void **state)
 {
 	struct fixture *f = *state;
@@ -588,6 +619,7 @@ int main(void)
 		TEST(a_batch_is_never_aligned_to_the_middle_of_a_hole),
 		TEST(random_layouts_lose_no_page),
 		TEST(without_hole_support_everything_is_data),
+		TEST(a_dense_file_in_memory_is_not_searched_for_holes),
 		TEST(a_failing_hole_search_is_an_io_error),
 		TEST(a_file_that_becomes_shorter_is_refused),
 		TEST(a_file_cut_off_in_a_hole_is_refused_at_the_end),
