@@ -27,7 +27,7 @@ static const struct argp_option options[] = {
 	  .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1); auto: the heaviest "
 		 "allowed, 1..19 (default 9)" },
 	{ .name = "packet-size", .key = PACKET_SIZE, .arg = "SIZE",
-	  .doc = "Pages in one packet, 64K..4M" },
+	  .doc = "Most pages in one packet, 64K..4M (default 1M)" },
 	{ .name = "connect-timeout", .key = CONNECT_TIMEOUT, .arg = "DUR",
 	  .doc = "Try to connect for DUR, again when refused (default 10s; 0: for ever)" },
 	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE",

@@ -20,7 +20,7 @@
 #define MIN_TIMEOUT_MS 100u
 
 /* 64 pages: a sender thread's working set then stays in L2 next to the other threads of its core. */
-#define DEFAULT_PACKET_BYTES (256u << 10)
+#define DEFAULT_PACKET_BYTES (1u << 20)
 
 /* More than these need more than one network path to be worth anything. */
 #define DEFAULT_MAX_CHANNELS 8u

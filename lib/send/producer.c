@@ -16,6 +16,9 @@
 
 #include "base/clock.h"
 
+/* Batches are never made smaller than this for the sake of the other channels: 64 KiB. */
+#define SMALL_BATCH_PAGES 16u
+
 typedef bool ready_fn(struct send_session *s);
 
 static bool stopping(struct send_session *s)
@@ -121,12 +124,30 @@ static bool door(struct mfd_error *err)
 	return error_set(err, MFD_TRY_AGAIN, "stopped");
 }
 
+/*
+ * The most pages for the batch at @at.  Large ones cost less each, but the last of them keep one channel busy while the others have
+ * nothing left to do: towards the end every channel gets some more, smaller ones (guided self-scheduling, Polychronopoulos and Kuck,
+ * 1987).
+ */
+static uint32_t batch_limit(const struct send_session *s, uint64_t at)
+{
+	const uint64_t size = s->source->info.size;
+	const uint32_t least = s->packet_pages < SMALL_BATCH_PAGES ? s->packet_pages : SMALL_BATCH_PAGES;
+	uint64_t share;
+
+	if (size == MFD_UNKNOWN)
+		return s->packet_pages;
+	share = (batch_pages_of(size) - at) / (s->params.channels * (HANDOFF_SLOTS + 1));
+	return share < least ? least : share < s->packet_pages ? (uint32_t)share : s->packet_pages;
+}
+
 static bool walk(struct send_session *s, struct mfd_error *err)
 {
 	const struct source_ops *ops = s->source->ops;
 	struct handoff *inbox;
 	struct batch *slot;
 	uint8_t *buffer;
+	uint64_t at = 0;
 	bool end;
 
 	for (;;) {
@@ -139,7 +160,7 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 		}
 		slot = handoff_slot(inbox);
 		memset(slot, 0, sizeof(*slot));
-		if (!ops->next(s->source, s->packet_pages, buffer, &s->stop, slot, &end, err)) {
+		if (!ops->next(s->source, batch_limit(s, at), buffer, &s->stop, slot, &end, err)) {
 			pool_put(&s->pool, buffer);
 			return false;
 		}
@@ -147,6 +168,7 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 			pool_put(&s->pool, buffer);
 			return true;
 		}
+		at = slot->first + slot->count;
 		slot->id = s->batches++;
 		slot->round = s->round;
 		slot->bytes = buffer;

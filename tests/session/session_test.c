@@ -562,6 +562,58 @@ static void acknowledgements_count_progress_not_what_was_sent(void **state)
 	testing_scene_destroy(&s);
 }
 
+/* ---- Sizes of batches. ---- */
+
+/* What next() was asked for: the first, the last, and whether it ever was asked for more than before. */
+static struct {
+	const struct source_ops *ops; /* the source's own */
+	uint32_t first, last;
+	bool grew;
+} asked;
+
+static bool ask_and_note(struct source *s, uint32_t max_pages, uint8_t *buffer, const struct event *stop, struct batch *batch,
+			 bool *end, struct mfd_error *err)
+{
+	if (!asked.first)
+		asked.first = asked.last = max_pages;
+	asked.grew = asked.grew || max_pages > asked.last;
+	asked.last = max_pages;
+	return asked.ops->next(s, max_pages, buffer, stop, batch, end, err);
+}
+
+static void run_and_note(uint64_t pages)
+{
+	struct testing_scene s;
+	struct source_ops ops;
+
+	testing_scene_init(&s, __func__);
+	s.image.size = s.source.image.size = s.source.source.info.size = pages * PAGE_BYTES;
+	testing_sink_destroy(&s.sink);
+	testing_sink_init(&s.sink, &s.image);
+	s.pair.packet_pages = 256;
+	memset(&asked, 0, sizeof(asked));
+	asked.ops = s.source.source.ops;
+	ops = *asked.ops;
+	ops.next = ask_and_note;
+	s.source.source.ops = &ops;
+	assert_true(testing_run(&s.pair));
+	assert_true(testing_agreed(&s.pair) && testing_sink_complete(&s.sink));
+	testing_scene_destroy(&s);
+}
+
+static void batches_become_small_towards_the_end_and_not_before(void **state)
+{
+	(void)state;
+	run_and_note(8192);
+	assert_int_equal(asked.first, 256);
+	assert_false(asked.grew);
+	assert_int_equal(asked.last, 16);
+
+	/* So small that a full packet would leave channels without any. */
+	run_and_note(512);
+	assert_true(asked.first < 256 && asked.first >= 16);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -588,6 +640,7 @@ int main(void)
 		cmocka_unit_test(a_busy_receiver_is_75_for_the_second_sender),
 		cmocka_unit_test(a_snapshot_may_be_taken_at_any_time),
 		cmocka_unit_test(acknowledgements_count_progress_not_what_was_sent),
+		cmocka_unit_test(batches_become_small_towards_the_end_and_not_before),
 	};
 
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
