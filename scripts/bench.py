@@ -7,6 +7,7 @@ of them: quote ratios of one run, never absolute times.  Times are medians, CPU 
 loopback interface counted.
 """
 import argparse
+import json
 import os
 import random
 import shutil
@@ -179,6 +180,14 @@ def zstd_socat(image, out):
                     lambda: listens(port))
 
 
+def pigz_socat(image, out):
+    need("socat", "pigz")
+    port = free_port()
+    return transfer(["sh", "-c", "pigz -1 -c '%s' | socat -u -b262144 - TCP:127.0.0.1:%d" % (image, port)],
+                    ["sh", "-c", "socat -u -b262144 TCP-LISTEN:%d,bind=127.0.0.1 - | pigz -dc >'%s'" % (port, out)],
+                    lambda: listens(port))
+
+
 def nbdcopy(image, out):
     need("nbdcopy", "nbdkit")
     port = free_port()
@@ -196,6 +205,68 @@ def rsync(image, out):
     return transfer(["rsync", "-W", "--inplace", image, "rsync://127.0.0.1:%d/bench/%s" % (port, os.path.basename(out))],
                     ["rsync", "--daemon", "--no-detach", "--address=127.0.0.1", "--port=%d" % port, "--config=" + at("rsync.conf")],
                     lambda: listens(port), stop=True)
+
+
+class Monitor:
+    """The control socket (QMP) of a QEMU: one JSON object a line each way, and events in between."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(path)
+        self.lines = self.socket.makefile("rw")
+        self.lines.readline()
+        self("qmp_capabilities")
+
+    def __call__(self, command, **arguments):
+        self.lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.lines.flush()
+        while True:
+            answer = json.loads(self.lines.readline())
+            if "error" in answer:
+                raise RuntimeError(answer["error"]["desc"])
+            if "return" in answer:
+                return answer["return"]
+
+
+def qemu(image, out, method):
+    """A stopped guest with the image as its memory, migrated over multifd.  The copy is not compared: QEMU puts its ROMs into it.
+    The time is the one it says the migration took; its start and its end are not counted."""
+    program = "qemu-system-x86_64"
+    need(program)
+    size, port = os.path.getsize(image), free_port()
+    if size % MIB:
+        raise Skip("the image is no whole number of MiB")
+    with open(at("qemu.ram"), "wb") as f:
+        f.truncate(size)
+    before, guests, cpu = wire(), [], 0
+    try:
+        for end, memory, share in (("source", image, "off"), ("target", at("qemu.ram"), "on")):
+            guests.append(start([program, "-S", "-accel", "tcg", "-machine", "q35,memory-backend=ram", "-m", "%dM" % (size // MIB),
+                                 "-object", "memory-backend-file,id=ram,size=%d,mem-path=%s,share=%s" % (size, memory, share),
+                                 "-nodefaults", "-display", "none", "-vga", "none", "-qmp", "unix:%s,server=on,wait=off" % at(end)]
+                                + (["-incoming", "defer"] if end == "target" else [])))
+            until(lambda: os.path.exists(at(end)), guests[-1])
+        source, target = Monitor(at("source")), Monitor(at("target"))
+        for monitor in (source, target):
+            monitor("migrate-set-capabilities", capabilities=[{"capability": "multifd", "state": True}])
+            monitor("migrate-set-parameters", **{"multifd-channels": int(args.channels), "multifd-compression": method,
+                                                 "multifd-zlib-level": 1, "multifd-zstd-level": 1, "max-bandwidth": 1 << 40})
+        target("migrate-incoming", uri="tcp:127.0.0.1:%d" % port)
+        source("migrate", uri="tcp:127.0.0.1:%d" % port)
+        limit = time.monotonic() + PATIENCE
+        while (state := source("query-migrate")).get("status") != "completed":
+            if state.get("status") in ("failed", "cancelled") or time.monotonic() > limit:
+                raise RuntimeError("migration: " + str(state.get("error-desc", state.get("status"))))
+            time.sleep(0.01)
+    finally:
+        for guest in guests:
+            cpu += finish(guest, stop=True)
+        os.unlink(at("qemu.ram"))
+        for end in ("source", "target"):
+            if os.path.exists(at(end)):
+                os.unlink(at(end))
+    return state["total-time"] / 1000, cpu, wire() - before
 
 
 # ---- Tables. ----
@@ -300,7 +371,8 @@ def table():
     rows = [("ceiling", lambda out: ceiling(image, out))]
     rows += [("mfd " + " ".join(mine(m)[1:]), lambda out, m=m: mfd(image, out, *mine(m))) for m in methods]
     rows += [("socat", lambda out: socat(image, out)), ("zstd -1 -T0 | socat", lambda out: zstd_socat(image, out)),
-             ("nbdcopy", lambda out: nbdcopy(image, out)), ("rsync -W (CPU of one)", lambda out: rsync(image, out))]
+             ("pigz -1 | socat", lambda out: pigz_socat(image, out)), ("nbdcopy", lambda out: nbdcopy(image, out)), ("rsync -W (CPU of one)", lambda out: rsync(image, out))]
+    rows += [("QEMU multifd " + m, lambda out, m=m: qemu(image, out, m)) for m in ("none", "zlib", "zstd")]
     print_table(take_turns(rows, args.runs, image), size)
     print("\nverified and discarded:")
     rows = [("ceiling", lambda out: ceiling(image, None))]
