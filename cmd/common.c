@@ -12,13 +12,19 @@
 #include "parse.h"
 
 /* Keys of options without a short form; the programs' own begin at 0x100. */
-enum { COMMON_TIMEOUT = 0x200, COMMON_CACHE, COMMON_PROGRESS, COMMON_JSON, COMMON_USAGE };
+enum {
+	COMMON_TIMEOUT = 0x200, COMMON_CACHE, COMMON_CONGESTION, COMMON_PROGRESS, COMMON_JSON,
+	COMMON_USAGE
+};
 
 static const struct argp_option common_options[] = {
 	{ .name = "timeout", .key = COMMON_TIMEOUT, .arg = "DUR",
 	  .doc = "Give up when the peer is silent for DUR (default 30s)" },
 	{ .name = "cache", .key = COMMON_CACHE, .arg = "MODE",
 	  .doc = "The page cache of image or output: keep (default), drop or direct" },
+	{ .name = "congestion", .key = COMMON_CONGESTION, .arg = "ALG",
+	  .doc = "TCP congestion control of data connections, such as bbr (default: the "
+		 "system's)" },
 	{ .key = '4', .doc = "IPv4 only" },
 	{ .key = '6', .doc = "IPv6 only" },
 	{ .name = "quiet", .key = 'q', .doc = "Print errors only" },
@@ -123,6 +129,9 @@ static error_t common_parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case COMMON_CACHE:
 		o->cache = common_cache(state, arg);
+		return 0;
+	case COMMON_CONGESTION:
+		o->congestion = arg;
 		return 0;
 	case '4':
 		o->family = MFD_IPV4;

@@ -19,6 +19,7 @@ struct common_options {
 	uint64_t timeout_ms;
 	enum mfd_family family;
 	enum mfd_cache cache;
+	const char *congestion;  /* NULL: the system's */
 };
 
 /* Its input is a struct common_options, filled with common_defaults(). */

@@ -170,6 +170,7 @@ int main(int argc, char **argv)
 	c.recv.timeout_ms = c.common.timeout_ms;
 	c.recv.family = c.common.family;
 	c.recv.cache = c.common.cache;
+	c.recv.congestion = c.common.congestion;
 	c.recv.allow = c.allow;
 	c.recv.opaque = &t;
 	t.port_file = c.port_file;

@@ -149,6 +149,7 @@ int main(int argc, char **argv)
 	c.send.timeout_ms = c.common.timeout_ms;
 	c.send.family = c.common.family;
 	c.send.cache = c.common.cache;
+	c.send.congestion = c.common.congestion;
 	c.send.opaque = &t;
 	ok = transfer_begin(&t, name,
 			    &(struct event_subject){ false, c.send.image, c.send.address },

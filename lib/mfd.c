@@ -10,6 +10,7 @@
 
 #include "base/cpus.h"
 #include "net/address.h"
+#include "net/congestion.h"
 #include "net/listen.h"
 #include "recv/session.h"
 #include "send/session.h"
@@ -75,7 +76,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		.packet_pages = packet / PAGE_BYTES,
 		.method = method_by_name(o->method),
 		.connect_timeout_ms = o->connect_timeout_ms, .timeout_ms = o->timeout_ms,
-		.bytes_per_second = o->bytes_per_second,
+		.bytes_per_second = o->bytes_per_second, .congestion = o->congestion,
 		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
 		.wrap = channel_wrap_nothing,
 	};
@@ -89,6 +90,8 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		return error_set(err, MFD_USAGE, "method %s is unknown: auto, none, zlib and zstd are there", o->method);
 	ret->level = o->level == MFD_LEVEL_DEFAULT ? ret->method->level_default : o->level;
 	if (o->level != MFD_LEVEL_DEFAULT && !method_check_level(ret->method, o->level, err))
+		return false;
+	if (o->congestion && !congestion_check(o->congestion, err))
 		return false;
 	return check_timeout(o->timeout_ms, err);
 }
@@ -173,6 +176,8 @@ static bool recv_check(const struct mfd_recv_options *o, struct address *ret_add
 		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
 	if (o->max_channels < 1 || o->max_channels > MFD_MAX_CHANNELS)
 		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
+	if (o->congestion && !congestion_check(o->congestion, err))
+		return false;
 	return check_timeout(o->timeout_ms, err);
 }
 
@@ -198,7 +203,8 @@ static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, s
 		return false;
 	params.rules = (struct lobby_rules){ recv->allow, o->allow_count };
 	return listen_open(&address, o->family, &params.listener, err) &&
-		recv_session_new(&params, recv->sink, &recv->session, err);
+		recv_session_new(&params, recv->sink, &recv->session, err) &&
+		(!o->congestion || listener_congestion(&params.listener, o->congestion, err));
 }
 
 bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err)

@@ -55,6 +55,7 @@ struct mfd_send_options {
 	uint64_t timeout_ms;     /* silence of the peer that ends the session; at least 100 */
 	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
 	enum mfd_cache cache;    /* of a file or device; a stream is read as it comes */
+	const char *congestion;  /* of the data connections, such as "bbr"; NULL: the system's */
 	enum mfd_family family;
 	mfd_notice_fn *notice;   /* NULL: none */
 	void *opaque;
@@ -69,6 +70,7 @@ struct mfd_recv_options {
 	bool inplace;            /* write into the existing file rather than a temporary one */
 	bool no_fsync;
 	enum mfd_cache cache;
+	const char *congestion;  /* as the sender's, but of all connections */
 	unsigned max_channels;   /* 1..128 */
 	uint64_t max_size;       /* bytes; 0: no limit */
 	const char *const *allow; /* [allow_count] ADDR or ADDR/PREFIX; none: everybody */

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "net/congestion.h"
 
 /*
  * Short at first, because who starts both ends together waits for milliseconds; then easy on a
@@ -35,6 +36,7 @@ bool connect_resolve(const struct address *a, enum mfd_family family, uint64_t d
 		     struct mfd_error *err)
 {
 	address_name(a, ret->name);
+	ret->congestion = NULL;
 	return lookup_wait(a, family, deadline_ns, stop, &ret->found, err);
 }
 
@@ -75,14 +77,17 @@ static int connect_finish(int fd)
 }
 
 /* One attempt at one address: 0 or an errno, ECANCELED when @stop is raised. */
-static int connect_once(const struct sockaddr_storage *to, uint64_t until_ns,
-			const struct event *stop, int *ret_fd)
+static int connect_once(const struct sockaddr_storage *to, const char *congestion,
+			uint64_t until_ns, const struct event *stop, int *ret_fd)
 {
 	int fd IO_AUTO_CLOSE = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int e;
 
 	if (fd < 0)
 		return errno;
+	e = congestion ? congestion_set(fd, congestion) : 0;
+	if (e)
+		return e;
 	/* EINTR too: the attempt goes on without us. */
 	if (connect(fd, (const struct sockaddr *)to, lookup_size(to)) != 0 &&
 	    errno != EINPROGRESS && errno != EINTR)
@@ -142,7 +147,7 @@ static int connect_pass(struct connect_target *target, uint64_t deadline_ns,
 
 	*ret_again = false;
 	for (unsigned i = 0; i < found->count; i++) {
-		int e = connect_once(&found->address[i],
+		int e = connect_once(&found->address[i], target->congestion,
 				     connect_share(deadline_ns, found->count - i), stop, ret_fd);
 
 		if (!e) {

@@ -22,16 +22,17 @@
 #include "net/address.h"
 #include "net/lookup.h"
 
-/* Where a name leads.  Plain data, copied at will; not for two threads at once. */
+/* Where a name leads, and how.  Plain data, copied at will; not for two threads at once. */
 struct connect_target {
 	char name[ADDRESS_NAME];     /* as the user wrote it, for messages */
 	struct lookup_result found;  /* after a connection only the address that answered */
+	const char *congestion;      /* of connections opened from now on; NULL: the system's */
 };
 
 /*
- * The addresses of @a, at most until @deadline_ns.  MFD_NO_HOST if the name is not known,
- * MFD_UNAVAILABLE if no name server answers in time, MFD_TRY_AGAIN if @stop is raised (it stays
- * raised).
+ * The addresses of @a, at most until @deadline_ns, and the system's congestion control.
+ * MFD_NO_HOST if the name is not known, MFD_UNAVAILABLE if no name server answers in time,
+ * MFD_TRY_AGAIN if @stop is raised (it stays raised).
  */
 bool connect_resolve(const struct address *a, enum mfd_family family, uint64_t deadline_ns,
 		     const struct event *stop, struct connect_target *ret,

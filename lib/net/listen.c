@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "net/congestion.h"
 #include "net/lookup.h"
 
 /*
@@ -29,6 +30,17 @@ void listener_close(struct listener *l)
 	for (unsigned i = 0; i < l->count; i++)
 		io_close(l->fd[i]);
 	l->count = 0;
+}
+
+bool listener_congestion(const struct listener *l, const char *name, struct mfd_error *err)
+{
+	for (unsigned i = 0; i < l->count; i++) {
+		int e = congestion_set(l->fd[i], name);
+
+		if (e)
+			return error_set_os(err, MFD_OS, e, "congestion control %s", name);
+	}
+	return true;
 }
 
 static bool listen_failed(int e, struct mfd_error *err)

@@ -35,6 +35,14 @@ bool listen_open(const struct address *a, enum mfd_family family, struct listene
 /* Once or more often. */
 void listener_close(struct listener *l);
 
+/*
+ * Give what will be accepted, strangers and control connections too, the congestion control
+ * @name: it has to be there before it is known who comes.  A connection that knocked before
+ * keeps the system's; data connections only knock after WELCOME.  MFD_OS if the kernel refuses.
+ */
+bool listener_congestion(const struct listener *l, const char *name,
+			 struct mfd_error *err) MFD_MUST_CHECK;
+
 enum listen_accepted {
 	/* *ret_fd: blocks, close-on-exec, the caller's; *ret_peer: who it is. */
 	LISTEN_ACCEPTED,

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Channels over TCP.
+ * Channels over TCP, and the options of their sockets.
  *
- * The socket's buffers are left alone: SO_SNDBUF and SO_RCVBUF would switch off the kernel's
- * own tuning, which finds the right size for the path by itself.  No SO_KEEPALIVE either:
- * heartbeats on control notice a lost peer sooner and on all connections.  The socket blocks;
- * the control connection asks for MSG_DONTWAIT call by call.
+ * TCP_NODELAY is set: see channel_tcp_new().  TCP_CONGESTION too where the user wants it, before
+ * there is a connection: net/congestion.h.  What is not set:
+ *
+ *	SO_SNDBUF, SO_RCVBUF  would switch off the kernel's own tuning, which finds the right size
+ *	                      for each path, and end at net.core.[rw]mem_max, which is less
+ *	SO_KEEPALIVE, TCP_USER_TIMEOUT
+ *	                      heartbeats on control notice a lost peer sooner, on all connections,
+ *	                      and can tell it from a peer that is busy
+ *	TCP_CORK, MSG_MORE    a packet is one sendmsg(2), header and pages together
+ *	SO_LINGER             a session ends with an answer on control, so nobody waits in close(2)
+ *	SO_ZEROCOPY           the pages' buffer is used again at once, and stays in the CPU's cache
+ *
+ * The socket blocks; the control connection asks for MSG_DONTWAIT call by call.
  */
 #include "net/channel.h"
 

@@ -132,6 +132,8 @@ bool send_open_data(struct send_session *s, struct mfd_error *err)
 {
 	const uint64_t deadline_ns = clock_deadline_ms(s->params.connect_timeout_ms);
 
+	/* Control needs no speed, and had to get through first. */
+	s->target.congestion = s->params.congestion;
 	for (unsigned i = 0; i < s->params.channels; i++) {
 		if (open_one(s, &s->thread[i], deadline_ns, err))
 			continue;

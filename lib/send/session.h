@@ -43,6 +43,7 @@ struct send_params {
 	uint64_t connect_timeout_ms;
 	uint64_t timeout_ms;
 	uint64_t bytes_per_second;   /* 0: no limit */
+	const char *congestion;      /* of the data connections; NULL: the system's */
 	mfd_notice_fn *notice;       /* never NULL */
 	void *opaque;
 	channel_wrap_fn *wrap;       /* never NULL */

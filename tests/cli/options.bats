@@ -252,6 +252,29 @@ recv_ok() {
 	recv_ok --allow=10.0.0.1 --allow=192.168.0.0/16 --allow=fe80::/10 --allow=::1
 }
 
+@test "--congestion: what the kernel has, and it is named" {
+	for algorithm in nope reno-but-much-too-long ''; do
+		refused 'not in this kernel, which has:.* reno' "$SEND" --congestion="$algorithm" image 127.0.0.1:1
+		refused 'not in this kernel, which has:.* reno' "$RECV" --congestion="$algorithm" --listen 127.0.0.1:0 out
+	done
+	send_ok --congestion=reno
+	recv_ok --congestion=reno
+}
+
+@test "--congestion that only root may use is 77, and names what all may" {
+	command -v setpriv >/dev/null || skip "no setpriv(1)"
+	[ "$(id -u)" -eq 0 ] || skip "needs root"
+	read -ra allowed </proc/sys/net/ipv4/tcp_allowed_congestion_control
+	for algorithm in $(cat /proc/sys/net/ipv4/tcp_available_congestion_control); do
+		[[ " ${allowed[*]} " == *" $algorithm "* ]] || restricted=$algorithm
+	done
+	[ -n "${restricted-}" ] || skip "all that this kernel has are allowed"
+	run setpriv --reuid 65534 --clear-groups "$RECV" --congestion="$restricted" --listen 127.0.0.1:0 null:
+	[ "$status" -eq 77 ]
+	[[ $output == *"for root only; allowed are: "*reno* ]]
+	send_ok --congestion="$restricted"
+}
+
 @test "--progress: auto, bar, line and none" {
 	for mode in x '' bars; do
 		refused '--progress: auto, bar, line and none' "$SEND" --progress="$mode" image 127.0.0.1:1

@@ -724,6 +724,8 @@ struct channel *testing_wrap(void *faults, uint32_t id, struct channel *inner)
 	f->inner = inner;
 	f->faults = faults;
 	f->id = id;
+	if (f->faults->look)
+		f->faults->look(f->faults->look_opaque, id, inner->ops->fd(inner));
 	return &f->channel;
 }
 
@@ -839,7 +841,10 @@ bool testing_start_receiver(struct testing_pair *p)
 	if (!listen_open(&any, MFD_ANY_FAMILY, &params.listener, &e->error))
 		return false;
 	p->port = params.listener.port;
-	return recv_session_new(&params, p->sink, &e->recv, &e->error) && start_end(p, e, recv_main);
+	return recv_session_new(&params, p->sink, &e->recv, &e->error) &&
+		(!p->congestion ||
+		 listener_congestion(&params.listener, p->congestion, &e->error)) &&
+		start_end(p, e, recv_main);
 }
 
 bool testing_start_sender(struct testing_pair *p)
@@ -848,7 +853,7 @@ bool testing_start_sender(struct testing_pair *p)
 		.address = p->address, .channels = p->channels, .packet_pages = p->packet_pages,
 		.method = p->method, .level = p->level == MFD_LEVEL_DEFAULT ? p->method->level_default : p->level,
 		.connect_timeout_ms = p->connect_timeout_ms, .timeout_ms = p->timeout_ms,
-		.bytes_per_second = p->bytes_per_second,
+		.bytes_per_second = p->bytes_per_second, .congestion = p->congestion,
 		.notice = on_notice, .opaque = p,
 		.wrap = testing_wrap, .wrap_opaque = &p->send_faults,
 	};

@@ -155,6 +155,9 @@ struct testing_fault {
 struct testing_faults {
 	struct testing_fault fault[4];
 	unsigned count;
+	/* If not NULL: called for each connection as it is made, with its id, by one thread. */
+	void (*look)(void *opaque, uint32_t id, int fd);
+	void *look_opaque;
 	_Atomic unsigned fired;      /* how many did go wrong */
 	_Atomic uint64_t control_sent, control_received; /* bytes on the control connection */
 };
@@ -203,6 +206,7 @@ struct testing_pair {
 	uint64_t recv_timeout_ms;    /* unless this is not 0 */
 	uint64_t connect_timeout_ms, accept_timeout_ms;
 	uint64_t bytes_per_second;
+	const char *congestion;      /* NULL: the system's */
 	unsigned max_channels;
 	uint64_t max_size;
 	struct testing_faults send_faults, recv_faults;
