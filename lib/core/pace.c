@@ -14,10 +14,29 @@
  */
 #define PACE_END (UINT64_MAX / 2)
 
+/*
+ * A piece is 0.4 % of a second, and with the burst of 1 % a second stays within 2 %.  Below a
+ * segment of TCP pieces would cost more in headers than they are worth; and at a slower pace for
+ * each channel than a piece in 62 ms the peer might think, at the shortest timeout of 100 ms, that
+ * nothing comes any more: it counts by pieces of that size too.
+ */
+#define PACE_PIECES_PER_S 256u
+#define PACE_PIECE_MIN 1024u
+#define PACE_CHANNEL_MIN (16u << 10)
+
 void pace_init(struct pace *p, uint64_t bytes_per_second)
 {
 	p->ticks_per_byte = bytes_per_second ? PACE_TICKS_PER_S / (double)bytes_per_second : 0;
 	atomic_init(&p->next, 0);
+}
+
+size_t pace_piece(uint64_t bytes_per_second, unsigned channels)
+{
+	const uint64_t piece = bytes_per_second / PACE_PIECES_PER_S;
+
+	if (!bytes_per_second || bytes_per_second / channels < PACE_CHANNEL_MIN)
+		return SIZE_MAX;
+	return piece > PACE_PIECE_MIN ? piece : PACE_PIECE_MIN;
 }
 
 /* @ticks + the time that @bytes occupy the line. */

@@ -11,6 +11,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -26,6 +27,14 @@ struct pace {
 	/* Shared: when the line is free again, in ticks of the caller's clock.  Only grows. */
 	alignas(64) _Atomic uint64_t next;
 };
+
+/*
+ * In pieces of so many bytes should a packet be sent, each with a place of its own, so that a
+ * second of @bytes_per_second has few enough bytes too many or too few, and the channels' packets
+ * are woven into each other.  SIZE_MAX, which is whole, for no limit; and for a limit so low that
+ * a piece would take a channel longer than a receiver may be kept waiting for one.
+ */
+size_t pace_piece(uint64_t bytes_per_second, unsigned channels);
 
 /* Before the threads start.  0: no limit; else from a byte per second to beyond 100 Gbit/s. */
 void pace_init(struct pace *p, uint64_t bytes_per_second);

@@ -24,10 +24,11 @@
 
 /*
  * The sender takes a channel for dead when `received` stands still for its timeout.  So that a slow network is seen to move within a
- * packet, that is taken in small pieces; a fast one (this many bytes per ms) in large ones.
+ * packet, that is taken in small pieces, as small as those of a sender with a bandwidth limit; a
+ * fast one (this many bytes per ms) in large ones.
  */
 #define RECV_PIECE (512u << 10)
-#define RECV_PIECE_SLOW (16u << 10)
+#define RECV_PIECE_SLOW (1u << 10)
 #define RECV_FAST_BYTES_PER_MS 1000u
 
 static size_t iov_bytes(const struct iovec *iov, unsigned iovs)

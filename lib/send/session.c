@@ -68,6 +68,7 @@ bool send_session_new(const struct send_params *params, struct source *source, s
 	s->verdict.attention.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
 	pace_init(&s->pace, params->bytes_per_second);
+	s->piece = pace_piece(params->bytes_per_second, params->channels);
 	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) || !sleeper_init(&s->producer, err) ||
 	    !init_source(s, err) || !init_threads(s, err)) {
 		send_session_free(s);

@@ -95,6 +95,7 @@ struct send_session {
 	struct sleeper producer;
 	struct pool pool;
 	struct pace pace;
+	size_t piece;                /* bytes that take a place in it at a time; const */
 	struct verdict verdict;
 	struct event stop;           /* the door is open */
 
@@ -148,6 +149,13 @@ bool send_produce(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 /* thread.c and control.c.  Thread functions, for a struct send_thread and a struct send_session. */
 void *send_thread_main(void *thread);
 void *send_control_main(void *session);
+
+/*
+ * paced.c.  Sender thread: write t->iov, @bytes in all, within the bandwidth limit; the array is
+ * changed.  @now_ns is clock_ns().  False if the connection failed, which has been reported, or
+ * the door opened.
+ */
+bool send_paced(struct send_thread *t, unsigned iovs, size_t bytes, uint64_t now_ns) MFD_MUST_CHECK;
 
 /* thread.c.  Everything the thread needs but its channel; undone by send_thread_destroy(), also after a failure half-way. */
 bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id, struct mfd_error *err) MFD_MUST_CHECK;

@@ -145,23 +145,12 @@ static size_t put_header(struct send_thread *t, const struct inflight_entry *e, 
 /* Write t->iov, its first entry being @header bytes of t->raw, within the bandwidth limit.  False without a report if the door opened. */
 static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, size_t payload)
 {
-	struct send_session *s = t->session;
-	struct mfd_error err;
-	uint64_t since = clock_ns(), until, waited;
+	uint64_t since = clock_ns(), waited;
 
-	until = pace_take(&s->pace, header + payload, since);
-	if (until > since && event_wait_fd(&s->stop, -1, 0, until) == EVENT_STOPPED)
-		return false;
 	t->iov[0] = (struct iovec){ t->raw, header };
-	/* Counted before they are sent: the control thread compares with what arrives, and a blocked send is the case that matters. */
-	counter_add(&t->counters.bytes, header + payload);
 	counter_add(&t->counters.packets, 1);
-	if (!t->channel->ops->send(t->channel, t->iov, iovs, &err)) {
-		error_wrap(&err, "channel %u", (unsigned)t->id);
-		counter_set(&t->lost, 1);
-		verdict_report(&s->verdict, VERDICT_LOST, &err);
+	if (!send_paced(t, iovs, header + payload, since))
 		return false;
-	}
 	waited = lap(&since);
 	counter_add(&t->counters.wait_socket, waited);
 	t->method->ops->sent(t->method, header + payload, waited);

@@ -455,6 +455,7 @@ struct faulty {
 
 	/* The thread that sends, and the one that receives: on control they are one. */
 	uint64_t sent, received;
+	size_t owed;                 /* SLOW: bytes received and not yet paused for */
 	bool send_dead, recv_dead;   /* a fault has ended this direction */
 	bool hole;
 };
@@ -583,7 +584,7 @@ static bool recv_run(struct faulty *f, const struct testing_fault *t, uint8_t *b
 		size_t n = size - *ret_got < piece ? size - *ret_got : piece;
 		struct iovec iov = { bytes + *ret_got, n };
 
-		if (slow && n == piece)
+		for (f->owed += n; slow && f->owed >= piece; f->owed -= piece)
 			pause_ms(slow->at);
 		if (!f->inner->ops->recv(f->inner, &iov, 1, &got, err))
 			return false;

@@ -30,6 +30,29 @@ static void without_a_limit_nobody_waits(void **state)
 		assert_int_equal(pace_take(&p, 4 * MIB, START), 0);
 }
 
+static void packets_go_in_pieces_of_a_small_part_of_a_second(void **state)
+{
+	(void)state;
+	assert_int_equal(pace_piece(0, 1), SIZE_MAX);
+	for (uint64_t rate = 128 << 10; rate < UINT64_C(10000000000); rate *= 3) {
+		const size_t piece = pace_piece(rate, 8);
+
+		assert_true(piece <= rate / 100);
+		assert_true(piece >= 1024);
+	}
+	assert_int_equal(pace_piece(32000000, 128), 125000);
+}
+
+static void what_is_too_slow_for_pieces_goes_whole(void **state)
+{
+	(void)state;
+	assert_int_equal(pace_piece(1, 1), SIZE_MAX);
+	assert_int_equal(pace_piece((16 << 10) - 1, 1), SIZE_MAX);
+	assert_int_equal(pace_piece(16 << 10, 1), 1024);
+	assert_int_equal(pace_piece((16 << 10) * 8 - 1, 8), SIZE_MAX);
+	assert_int_equal(pace_piece((16 << 10) * 8, 8), 1024);
+}
+
 static void the_first_goes_at_once_and_the_next_waits_for_it(void **state)
 {
 	struct pace p;
@@ -320,6 +343,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_a_limit_nobody_waits),
+		cmocka_unit_test(packets_go_in_pieces_of_a_small_part_of_a_second),
+		cmocka_unit_test(what_is_too_slow_for_pieces_goes_whole),
 		cmocka_unit_test(the_first_goes_at_once_and_the_next_waits_for_it),
 		cmocka_unit_test(idle_time_buys_no_more_than_the_burst),
 		cmocka_unit_test(who_is_a_little_late_catches_up),
