@@ -128,7 +128,8 @@ void inflight_close(struct inflight *f)
 	token_post(&f->room);
 }
 
-void inflight_drain(struct inflight *f, void (*returned)(void *opaque, const struct batch *batch),
+void inflight_drain(struct inflight *f,
+		    void (*returned)(void *opaque, const struct inflight_entry *entry),
 		    void *opaque)
 {
 	/*
@@ -139,9 +140,24 @@ void inflight_drain(struct inflight *f, void (*returned)(void *opaque, const str
 	uint64_t tail = atomic_load_explicit(&f->tail, memory_order_acquire);
 
 	for (; tail != head; tail++) {
-		returned(opaque, &f->entry[tail % INFLIGHT_DEPTH].batch);
+		returned(opaque, &f->entry[tail % INFLIGHT_DEPTH]);
 		/* The entry is free again, as after an acknowledgement.  pair: INFLIGHT_TAIL */
 		atomic_store_explicit(&f->tail, tail + 1, memory_order_release);
 		token_post(&f->room);
 	}
+}
+
+void inflight_reopen(struct inflight *f)
+{
+	if (atomic_load_explicit(&f->head, memory_order_relaxed) !=
+	    atomic_load_explicit(&f->tail, memory_order_relaxed))
+		invariant_broken("mfd: in flight: used again before it was drained\n");
+
+	/* One more token for each time it was closed: count anew. */
+	while (sem_trywait(&f->room) == 0 || errno == EINTR)
+		;
+	for (unsigned i = 0; i < INFLIGHT_DEPTH; i++)
+		token_post(&f->room);
+	atomic_store_explicit(&f->started, 0, memory_order_relaxed);
+	atomic_store_explicit(&f->closed, false, memory_order_relaxed);
 }

@@ -24,6 +24,7 @@ struct source_stream {
 
 	/* Producer only. */
 	uint64_t bytes;          /* read so far */
+	size_t begun;            /* bytes of the next batch that its buffer holds already: the wait was interrupted */
 	bool ended;              /* a terminal can go on after its end: do not ask it twice */
 };
 
@@ -33,10 +34,11 @@ struct source_stream {
 static bool stream_fill(struct source_stream *s, uint8_t *buffer, size_t size,
 			const struct event *stop, size_t *ret_got, struct mfd_error *err)
 {
-	size_t got = 0;
+	size_t got = s->begun;
 	ssize_t n;
 
 	while (got < size && !s->ended) {
+		s->begun = got;
 		if (event_wait_fd(stop, s->fd, POLLIN, CLOCK_NEVER) == EVENT_STOPPED)
 			return error_set(err, MFD_TRY_AGAIN, "cancelled");
 		n = read(s->fd, buffer + got, size - got);
@@ -47,6 +49,7 @@ static bool stream_fill(struct source_stream *s, uint8_t *buffer, size_t size,
 		else if (errno != EINTR && errno != EAGAIN)
 			return error_set_os(err, MFD_IO, errno, "standard input");
 	}
+	s->begun = 0;
 	*ret_got = got;
 	return true;
 }

@@ -64,9 +64,9 @@ static void on_retired(void *opaque, struct inflight_entry *entry)
 	seen->pages += entry->totals.pages;
 }
 
-static void on_returned(void *opaque, const struct batch *batch)
+static void on_returned(void *opaque, const struct inflight_entry *entry)
 {
-	see_id(opaque, batch->id);
+	see_id(opaque, entry->batch.id);
 }
 
 static uint64_t send_batch(struct inflight *f, uint64_t id)
@@ -299,6 +299,40 @@ static void the_bytes_belong_to_the_last_of_the_two_that_need_them(void **state)
 	assert_true(inflight_release(sent));
 }
 
+static void reopen(void *f)
+{
+	inflight_reopen(f);
+}
+
+/* As often as one likes, and whatever was closed and how often. */
+static void a_drained_log_is_opened_again_as_new(void **state)
+{
+	struct inflight *f = *state;
+	struct seen seen;
+
+	for (unsigned round = 0; round < 3; round++) {
+		seen = (struct seen){ 0 };
+		for (uint64_t id = 1; id <= INFLIGHT_DEPTH - 5; id++)
+			send_batch(f, id);
+		assert_true(inflight_acknowledge(f, 100, on_retired, &seen));
+		for (unsigned i = 0; i <= round; i++)
+			inflight_close(f);
+		assert_false(inflight_reserve(f));
+		assert_true(aborts_with(reopen, f, "mfd: in flight: used again before it was drained\n"));
+		inflight_drain(f, on_returned, &seen);
+		inflight_reopen(f);
+		assert_int_equal(inflight_take_sequence(f), 0);
+		assert_false(inflight_acknowledge(f, 2, on_retired, &seen));
+		inflight_reopen(f);
+		/* Exactly as many places as a new one has. */
+		for (uint64_t id = 1; id <= INFLIGHT_DEPTH; id++)
+			send_batch(f, id);
+		assert_int_equal(sem_trywait(&f->room), -1);
+		assert_true(inflight_acknowledge(f, INFLIGHT_DEPTH, on_retired, &seen));
+		inflight_reopen(f);
+	}
+}
+
 static void an_empty_log_drains_nothing(void **state)
 {
 	struct inflight *f = *state;
@@ -489,6 +523,7 @@ int main(void)
 		TEST(a_closed_log_gives_no_room_however_often_asked),
 		TEST(a_drain_hands_over_the_unacknowledged_oldest_first),
 		TEST(the_bytes_belong_to_the_last_of_the_two_that_need_them),
+		TEST(a_drained_log_is_opened_again_as_new),
 		TEST(an_empty_log_drains_nothing),
 		TEST(using_an_entry_that_is_not_reserved_aborts),
 		TEST(sequences_have_no_gap_under_bursts_of_batches_and_syncs),

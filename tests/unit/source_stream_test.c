@@ -11,6 +11,8 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
+#include <sys/ioctl.h>
 
 #include "scratch.h"
 #include "source/source.h"
@@ -171,6 +173,19 @@ static void *raise_stop(void *arg)
 	return NULL;
 }
 
+/* Raise the stop event when what is in the pipe has been read. */
+static void *raise_when_read(void *arg)
+{
+	struct fixture *f = arg;
+	int left;
+
+	do
+		sched_yield();
+	while (ioctl(f->fds[0], FIONREAD, &left) == 0 && left > 0);
+	event_raise(&f->stop);
+	return NULL;
+}
+
 static void stop_ends_the_wait_for_more(void **state)
 {
 	uint8_t *buffer = malloc(MAX_PAGES * P);
@@ -184,6 +199,43 @@ static void stop_ends_the_wait_for_more(void **state)
 	assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
 	assert_int_equal(err.status, MFD_TRY_AGAIN);
 	assert_int_equal(pthread_join(thread, NULL), 0);
+	free(buffer);
+}
+
+/* The stop event may only mean that something else comes first. */
+static void a_wait_that_was_interrupted_goes_on_where_it_was(void **state)
+{
+	uint8_t *buffer = malloc(MAX_PAGES * P), *expected = malloc(MAX_PAGES * P);
+	const size_t size = 3 * P + 100;
+	struct fixture *f = *state;
+	struct mfd_error err;
+	pthread_t thread;
+	struct batch b;
+	bool end;
+
+	scratch_fill(expected, size, 0);
+	memset(expected + size, 0, P - 100);
+	for (size_t at = 0; at < size; at += 1000) {
+		assert_int_equal(write(f->fds[1], expected + at, size - at < 1000 ? size - at : 1000),
+				 size - at < 1000 ? size - at : 1000);
+		event_raise(&f->stop);
+		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+		assert_int_equal(err.status, MFD_TRY_AGAIN);
+		event_clear(&f->stop);
+		assert_int_equal(pthread_create(&thread, NULL, raise_when_read, f), 0);
+		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+		assert_int_equal(pthread_join(thread, NULL), 0);
+		event_clear(&f->stop);
+	}
+	close(f->fds[1]);
+	f->fds[1] = -1;
+	assert_true(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+	assert_false(end);
+	assert_int_equal(b.count, 4);
+	assert_memory_equal(buffer, expected, 4 * P);
+	assert_true(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+	assert_true(end);
+	free(expected);
 	free(buffer);
 }
 
@@ -261,6 +313,7 @@ int main(void)
 		TEST(nothing_is_known_of_a_stream),
 		TEST(a_stream_cannot_be_read_twice),
 		TEST(stop_ends_the_wait_for_more),
+		TEST(a_wait_that_was_interrupted_goes_on_where_it_was),
 		TEST(the_descriptor_keeps_its_flags_and_stays_open),
 		TEST(a_nonblocking_descriptor_works_too),
 		TEST(what_cannot_be_read_is_refused),
