@@ -46,6 +46,8 @@ unsigned testing_sweep(unsigned normal, unsigned plenty);
 /* A seeded stream of numbers: splitmix64. */
 uint64_t testing_random(uint64_t *state);
 
+void testing_pause_ms(unsigned ms);
+
 /* ---- Images. ---- */
 
 enum testing_kind { TESTING_ZERO, TESTING_RANDOM, TESTING_TEXT, TESTING_MIXED, TESTING_ALTERNATING };
@@ -65,6 +67,8 @@ uint32_t testing_generation(const struct testing_image *image, uint64_t page, ui
 
 /* @page as it is in @round, with zeros behind the image's end. */
 void testing_content(const struct testing_image *image, uint64_t page, uint32_t round, uint8_t ret[static PAGE_BYTES]);
+
+bool testing_is_zero(const uint8_t page[static PAGE_BYTES]);
 
 /* The image hash after the last round, computed page by page. */
 uint64_t testing_hash(const struct testing_image *image);
