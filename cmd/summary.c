@@ -18,18 +18,22 @@ void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
 	char size[FORMAT_TEXT], wire[FORMAT_TEXT], ratio[FORMAT_TEXT], rate[FORMAT_TEXT];
 	char channels[FORMAT_TEXT], method[FORMAT_TEXT];
+	char failovers[FORMAT_TEXT] = "";
 	const bool known = stats->bytes_image != MFD_UNKNOWN;
 	const uint64_t bytes = known ? stats->bytes_image : stats->bytes_done;
 	const uint64_t pages = stats->pages_zero + stats->pages_data;
 
+	if (stats->failovers)
+		snprintf(failovers, sizeof(failovers), ", %" PRIu64 " failover%s", stats->failovers,
+			 stats->failovers == 1 ? "" : "s");
 	snprintf(ret, SUMMARY_TEXT,
-		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s, %s, %s, hash %016" PRIx64 "%s",
+		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s, %s, %s%s, hash %016" PRIx64 "%s",
 		 format_image_size(size, bytes), format_share(stats->pages_zero, pages),
 		 format_bytes(wire, (double)stats->bytes_wire),
 		 format_ratio(ratio, bytes, stats->bytes_wire), summary_seconds(stats->elapsed_ns),
 		 format_rate(rate, bytes, stats->elapsed_ns),
 		 format_channels(channels, stats->channels), format_method(method, stats),
-		 stats->hash, stats->committed ? ", committed" : "");
+		 failovers, stats->hash, stats->committed ? ", committed" : "");
 }
 
 void summary_channel(const struct mfd_stats *stats, unsigned channel, char ret[static SUMMARY_TEXT])

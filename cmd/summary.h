@@ -7,7 +7,7 @@
 
 #include "mfd.h"
 
-#define SUMMARY_TEXT 256
+#define SUMMARY_TEXT 320
 
 /*
  * "2.00 GiB, 34 % zero, 445 MB on the wire (4.8:1), 0.91 s, 2.36 GB/s, 8 channels, zstd level 1,

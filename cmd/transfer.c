@@ -62,6 +62,7 @@ void transfer_notice(void *transfer, const struct mfd_notice *notice)
 		report_session(&t->report, &stats, notice->text);
 		break;
 	case MFD_NOTICE_DROPPED:
+	case MFD_NOTICE_CHANNEL:
 		report_detail(&t->report, notice->text);
 		break;
 	case MFD_NOTICE_WARNING:

@@ -39,6 +39,8 @@ bool handoff_init(struct handoff *h, struct mfd_error *err)
 	atomic_init(&h->done, 0);
 	atomic_init(&h->pending_sync, false);
 	atomic_init(&h->exit, false);
+	atomic_init(&h->interrupt, false);
+	atomic_init(&h->closed, false);
 	if (sem_init(&h->tokens, 0, 0) != 0)
 		return error_set_os(err, MFD_OS, errno, "semaphore");
 	return true;
@@ -50,8 +52,8 @@ void handoff_destroy(struct handoff *h)
 }
 
 /*
- * The next slot is the producer's and no SYNC is pending. Loads for the scan: the caller ends
- * it with fence_scan_end().
+ * The next slot is the producer's, no SYNC is pending, and somebody will send it. Loads for the
+ * scan: the caller ends it with fence_scan_end().
  */
 static bool handoff_has_room(const struct handoff *h)
 {
@@ -62,6 +64,9 @@ static bool handoff_has_room(const struct handoff *h)
 	 * Acquire only under ThreadSanitizer; else the scan's one fence does it. pair: HANDOFF_SYNC
 	 */
 	if (atomic_load_explicit(&h->pending_sync, FENCE_SCAN))
+		return false;
+	/* Relaxed: a batch that is offered all the same comes back. */
+	if (atomic_load_explicit(&h->closed, memory_order_relaxed))
 		return false;
 
 	fill = atomic_load_explicit(&h->fill, memory_order_relaxed); /* our own word */
@@ -148,6 +153,16 @@ void handoff_request_exit(struct handoff *h)
 	token_post(&h->tokens);
 }
 
+void handoff_interrupt(struct handoff *h)
+{
+	/*
+	 * One token for each false -> true, so that each token finds work. The order comes with
+	 * the semaphore, or, for who finds it true, with the lock around what is to be looked at.
+	 */
+	if (!atomic_exchange_explicit(&h->interrupt, true, memory_order_relaxed))
+		token_post(&h->tokens);
+}
+
 enum handoff_job handoff_take(struct handoff *h, struct batch **ret_batch)
 {
 	uint32_t fill;
@@ -160,6 +175,12 @@ enum handoff_job handoff_take(struct handoff *h, struct batch **ret_batch)
 	 */
 	if (atomic_load_explicit(&h->exit, memory_order_acquire))
 		return HANDOFF_EXIT;
+
+	/* Cleared before the thread looks: who sets it later is heard again. */
+	if (atomic_load_explicit(&h->interrupt, memory_order_relaxed)) {
+		atomic_exchange_explicit(&h->interrupt, false, memory_order_relaxed);
+		return HANDOFF_INTERRUPT;
+	}
 
 	/*
 	 * Permits to read the slot whose bit differs: the producer has finished writing it.
@@ -205,5 +226,16 @@ void handoff_sync_sent(struct handoff *h, struct sleeper *producer)
 	 * are through. pair: HANDOFF_SYNC
 	 */
 	atomic_store_explicit(&h->pending_sync, false, memory_order_release);
+	sleeper_wake(producer);
+}
+
+void handoff_close(struct handoff *h)
+{
+	atomic_store_explicit(&h->closed, true, memory_order_relaxed);
+}
+
+void handoff_open(struct handoff *h, struct sleeper *producer)
+{
+	atomic_store_explicit(&h->closed, false, memory_order_relaxed);
 	sleeper_wake(producer);
 }

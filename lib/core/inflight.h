@@ -41,7 +41,10 @@ struct inflight {
 	alignas(64) _Atomic uint64_t head;
 	_Atomic uint64_t started; /* packets whose sequence number is taken, SYNCs too */
 
-	/* Control thread writes, sender thread reads; from the fence to inflight_reopen() the other way round. */
+	/*
+	 * Control thread writes, sender thread reads; from the fence to inflight_reopen() the other
+	 * way round.
+	 */
 	alignas(64) _Atomic uint64_t tail;
 };
 
@@ -71,16 +74,24 @@ uint64_t inflight_take_sequence(struct inflight *f);
 bool inflight_acknowledge(struct inflight *f, uint64_t written,
 			  void (*retired)(void *opaque, struct inflight_entry *entry), void *opaque) MFD_MUST_CHECK;
 
-/* Any thread: let a waiting sender thread out; inflight_reserve() fails from now on, or until inflight_reopen(). */
+/*
+ * Any thread: let a waiting sender thread out; inflight_reserve() fails from now on, or until
+ * inflight_reopen().
+ */
 void inflight_close(struct inflight *f);
 
 /*
- * Sender thread, when the channel is fenced and the control thread has retired what was written: hand over the rest, oldest first.  The
- * bytes of its batches are the callback's from then on.
+ * Sender thread, when the channel is fenced and the control thread has retired what was written:
+ * hand over the rest, oldest first.  The bytes of its batches are the callback's from then on.
  */
-void inflight_drain(struct inflight *f, void (*returned)(void *opaque, const struct inflight_entry *entry), void *opaque);
+void inflight_drain(struct inflight *f,
+		    void (*returned)(void *opaque, const struct inflight_entry *entry),
+		    void *opaque);
 
-/* Sender thread, when the log is drained and nobody else touches it: as new, for the next connection. */
+/*
+ * Sender thread, when the log is drained and nobody else touches it: as new, for the next
+ * connection.
+ */
 void inflight_reopen(struct inflight *f);
 
 #endif

@@ -32,6 +32,7 @@ enum mfd_notice_kind {
 	MFD_NOTICE_LISTENING,    /* number: the port.  Receiver, once, before anybody can connect. */
 	MFD_NOTICE_STARTED,      /* the session has begun; mfd_stats now knows channels and size */
 	MFD_NOTICE_DROPPED,      /* a stranger was turned away; text says who and why.  Receiver. */
+	MFD_NOTICE_CHANNEL,      /* a data connection was lost or replaced; text says which, why */
 	MFD_NOTICE_WARNING,      /* text: one line for the user */
 };
 
@@ -101,6 +102,7 @@ struct mfd_stats {
 	uint64_t elapsed_ns;     /* since the session began; stands still when it has ended */
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
+	uint64_t failovers;      /* data connections that were lost, and survived */
 	unsigned channels;       /* 0 before the session began */
 	const char *method;      /* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
 	int level;

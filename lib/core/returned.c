@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of batches that came back: see returned.h.  It grows with the largest loss and is bounded by what all channels together may
- * have in flight.
+ * The list of batches that came back: see returned.h.  It grows with the largest loss and is
+ * bounded by what all channels together may have in flight.
  */
 #include "core/returned.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Batches that came back: what a lost connection had in its slots and in its log.  Sender threads put, the producer takes and offers them
- * to whichever channel has room, before it walks on and before a round counts as ended.
+ * Batches that came back: what a lost connection had in its slots and in its log.  Sender threads
+ * put, the producer takes and offers them to whichever channel has room, before it walks on and
+ * before a round counts as ended.
  *
- * A mutex, because losses are rare; who only wants to know whether there is anything looks at a counter.
+ * A mutex, because losses are rare; who only wants to know whether there is anything looks at a
+ * counter.
  */
 #ifndef MFD_CORE_RETURNED_H
 #define MFD_CORE_RETURNED_H
@@ -28,7 +30,8 @@ void returned_init(struct returned *r);
 void returned_destroy(struct returned *r);
 
 /* Sender thread; then wake the producer.  MFD_OS when there is no memory. */
-bool returned_put(struct returned *r, const struct batch *batch, struct mfd_error *err) MFD_MUST_CHECK;
+bool returned_put(struct returned *r, const struct batch *batch,
+		  struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Producer.  The one that waits longest; false if there is none. */
 bool returned_take(struct returned *r, struct batch *ret);

@@ -34,6 +34,9 @@ struct control {
 bool control_new(struct channel *channel, struct control **ret, struct mfd_error *err) MFD_MUST_CHECK;
 void control_free(struct control *c);
 
+/* How long what looks like a lost peer waits for the ERROR that may explain it. */
+#define CONTROL_GRACE_MS 1000
+
 /* The session begins: our own patience, and the peer's, of which we use a quarter, at most a second. */
 void control_begin(struct control *c, uint64_t timeout_ms, uint64_t peer_timeout_ms);
 

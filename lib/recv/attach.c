@@ -6,6 +6,8 @@
  */
 #include "recv/session.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,7 +72,7 @@ static void detach(struct recv_thread *t)
 	if (!t->channel)
 		return;
 	pthread_mutex_lock(&s->lock);
-	t->down = true;
+	t->down = t->told = true;
 	pthread_mutex_unlock(&s->lock);
 	if (t->running) {
 		t->channel->ops->shutdown(t->channel);
@@ -81,14 +83,50 @@ static void detach(struct recv_thread *t)
 	t->channel = NULL;
 }
 
+bool recv_gone_locked(const struct recv_thread *t)
+{
+	return t->fence.generation && t->fence.generation >= t->generation;
+}
+
+static void notice_lost(const struct recv_thread *t, bool by_itself)
+{
+	char text[MFD_ERROR_TEXT + 32];
+
+	snprintf(text, sizeof(text), "channel %" PRIu32 ": %s", t->id,
+		 by_itself ? t->why.text : "given up by the sender");
+	recv_notice(t->session, MFD_NOTICE_CHANNEL, 0, text);
+}
+
+static void notice_open(const struct recv_thread *t)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "channel %" PRIu32 ": open again, generation %" PRIu32, t->id,
+		 t->generation);
+	if (t->fence.generation)
+		recv_notice(t->session, MFD_NOTICE_CHANNEL, 0, text);
+}
+
 /* End the connections up to @generation, one that has not come in yet too, and leave the answer for the control thread. */
 static void fence(struct recv_thread *t, uint32_t generation)
 {
 	struct recv_session *s = t->session;
 	const bool ours = generation == t->generation;
+	bool by_itself;
 
-	detach(t);
 	pthread_mutex_lock(&s->lock);
+	by_itself = t->down && ours;
+	pthread_mutex_unlock(&s->lock);
+	detach(t);
+	notice_lost(t, by_itself);
+	counter_add(&s->failovers, 1);
+	pthread_mutex_lock(&s->lock);
+	/*
+	 * What it has written in this round counts, with or without a SYNC behind it, and is not
+	 * sent again.
+	 */
+	totals_add(&t->round_totals, &t->totals);
+	memset(&t->totals, 0, sizeof(t->totals));
 	t->fence = (struct wire_fence){ t->id, generation, ours ? counter_get(&t->written) : 0 };
 	t->fence_news = true;
 	t->fence_wanted = 0;
@@ -103,14 +141,12 @@ static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_e
 
 	pthread_mutex_lock(&s->lock);
 	t->generation = guest->preamble.generation;
-	t->down = false;
-	/* What the generation before it wrote in this round has been counted, and is not sent again. */
-	if (t->synced > s->open_round)
-		t->totals = t->round_totals;
+	t->down = t->told = false;
 	t->round = s->open_round;
 	t->synced = s->open_round;
 	counter_set(&t->written, 0);
 	counter_set(&t->received, WIRE_PREAMBLE_BYTES);
+	counter_set(&t->waits, WIRE_WAITS_NETWORK);
 	pthread_mutex_unlock(&s->lock);
 	t->sequence = 0;
 	t->kicked = 0;
@@ -121,6 +157,7 @@ static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_e
 	if (e)
 		return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u", (unsigned)t->id);
 	t->running = true;
+	notice_open(t);
 	return true;
 }
 
@@ -128,11 +165,15 @@ bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_e
 {
 	struct recv_thread *t;
 	struct mfd_error cause;
+	bool gone;
 
 	if (!check_preamble(s, &guest->preamble, err))
 		return false;
 	t = &s->thread[guest->preamble.channel];
-	if (t->generation && t->generation != t->fence.generation)
+	pthread_mutex_lock(&s->lock);
+	gone = recv_gone_locked(t);
+	pthread_mutex_unlock(&s->lock);
+	if (t->generation && !gone)
 		fence(t, t->generation);
 	if (!equip(t, &cause) || !start(t, guest, &cause))
 		verdict_report(&s->verdict, VERDICT_CAUSE, &cause);

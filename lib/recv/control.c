@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 
-#define GRACE_MS 1000
 /* How long COMMITTED may take to leave, and the sender to close after it. */
 #define FAREWELL_MS 2000
 /* Written packets are acknowledged after so long even if their thread did not think them worth a wake. */
@@ -140,25 +139,41 @@ static bool say_heartbeat(struct recv_session *s, struct mfd_error *err)
 	return say(s, &m, err);
 }
 
-/* Every channel has reported SYNC of the open round: its totals, and the next round is open. */
-static bool round_done(struct recv_session *s, struct wire_sync_done *ret)
+/* The round is complete: its totals, and the next one is open. */
+static void close_round_locked(struct recv_session *s, struct wire_sync_done *done)
 {
-	bool all = true;
+	done->round = s->open_round++;
+	if (!done->round)
+		s->first_totals = done->totals;
+	totals_add(&s->all_totals, &done->totals);
+	s->sync_batches = UINT64_MAX;
+	for (unsigned i = 0; i < s->hello.channels; i++)
+		memset(&s->thread[i].round_totals, 0, sizeof(s->thread[i].round_totals));
+}
+
+/*
+ * Every channel that has a connection, or may still get its first one, has reported SYNC of the
+ * open round, and all batches that there are have been written: those of a lost channel may be on
+ * their way on another that had reported before.  *ret_many: more than there are.
+ */
+static bool round_done(struct recv_session *s, struct wire_sync_done *ret, bool *ret_many)
+{
+	bool all;
 
 	memset(ret, 0, sizeof(*ret));
 	pthread_mutex_lock(&s->lock);
+	all = s->sync_batches != UINT64_MAX;
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		const struct recv_thread *t = &s->thread[i];
 
-		all = all && !t->down && t->generation && t->synced > s->open_round;
+		all = all && (recv_gone_locked(t) ||
+			      (!t->down && t->generation && t->synced > s->open_round));
 		totals_add(&ret->totals, &t->round_totals);
 	}
-	if (all) {
-		ret->round = s->open_round++;
-		if (!ret->round)
-			s->first_totals = ret->totals;
-		totals_add(&s->all_totals, &ret->totals);
-	}
+	*ret_many = all && s->all_totals.packets + ret->totals.packets > s->sync_batches;
+	all = all && s->all_totals.packets + ret->totals.packets == s->sync_batches;
+	if (all)
+		close_round_locked(s, ret);
 	pthread_mutex_unlock(&s->lock);
 	return all;
 }
@@ -167,10 +182,33 @@ static bool say_sync_done(struct recv_session *s, struct mfd_error *err)
 {
 	struct wire_message m = { .type = WIRE_SYNC_DONE };
 
-	if (!round_done(s, &m.sync_done))
-		return true;
+	bool many;
+
+	if (!round_done(s, &m.sync_done, &many))
+		return !many || error_set(err, MFD_PROTOCOL,
+					  "more batches than SYNC(%" PRIu32 ") says there are",
+					  s->open_round);
 	counter_set(&s->rounds, m.sync_done.round + 1);
 	return say(s, &m, err);
+}
+
+/* Connections that ended by themselves: the sender gives them up. */
+static bool say_down(struct recv_session *s, struct mfd_error *err)
+{
+	for (unsigned i = 0; i < s->hello.channels; i++) {
+		struct recv_thread *t = &s->thread[i];
+		struct wire_message m = { .type = WIRE_CHANNEL_DOWN };
+		bool news;
+
+		pthread_mutex_lock(&s->lock);
+		news = t->down && !t->told && !recv_gone_locked(t) && !s->end_seen;
+		t->told = t->told || news;
+		m.fence = (struct wire_fence){ .channel = i, .generation = t->generation };
+		pthread_mutex_unlock(&s->lock);
+		if (news && !say(s, &m, err))
+			return false;
+	}
+	return true;
 }
 
 /* Connections that the sender gave up and main has ended. */
@@ -195,7 +233,7 @@ static bool say_fenced(struct recv_session *s, struct mfd_error *err)
 static bool say_news(struct recv_session *s, struct mfd_error *err)
 {
 	/* In this order: a round's acknowledgements are with the sender before its SYNC_DONE. */
-	return say_acks(s, err) && say_sync_done(s, err) && say_fenced(s, err);
+	return say_acks(s, err) && say_sync_done(s, err) && say_down(s, err) && say_fenced(s, err);
 }
 
 /* ---- The door. ---- */
@@ -209,23 +247,6 @@ static void open_door(struct recv_session *s, const struct mfd_error *error, boo
 	pthread_mutex_unlock(&s->lock);
 	event_raise(&s->stop);
 	event_raise(&s->main_event);
-}
-
-/* A channel was lost on our side: the sender may not have noticed yet. */
-static uint64_t begin_grace(struct recv_session *s)
-{
-	for (unsigned i = 0; i < s->hello.channels; i++) {
-		struct wire_message m = { .type = WIRE_CHANNEL_DOWN };
-		bool down;
-
-		pthread_mutex_lock(&s->lock);
-		down = s->thread[i].down;
-		m.fence = (struct wire_fence){ .channel = i, .generation = s->thread[i].generation };
-		pthread_mutex_unlock(&s->lock);
-		if (down && !control_queue(s->control, &m))
-			break;
-	}
-	return clock_ns() + GRACE_MS * CLOCK_NS_PER_MS;
 }
 
 /* Main has put the output in place: from now on nothing changes our verdict, the sender only has to learn of it. */
@@ -283,7 +304,7 @@ void *recv_control_main(void *session)
 			report(s, &err);
 		rank = verdict_get(&s->verdict, &reason);
 		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
-			grace = begin_grace(s);
+			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
 		if (rank > VERDICT_LOST || (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
 			open_door(s, &reason, alive);
 			return NULL;

@@ -26,6 +26,7 @@ bool recv_session_new(const struct recv_params *params, struct sink *sink, struc
 	s->params = *params;
 	s->sink = sink;
 	s->stop.fd = s->main_event.fd = s->verdict.attention.fd = -1;
+	s->sync_batches = UINT64_MAX;
 	counter_set(&s->bytes_image, MFD_UNKNOWN);
 	pthread_mutex_init(&s->lock, NULL);
 	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) || !event_init(&s->main_event, err) ||
@@ -66,7 +67,8 @@ void recv_session_free(struct recv_session *s)
 
 /* ---- Run: before the session. ---- */
 
-static void notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t number, const char *text)
+void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t number,
+		 const char *text)
 {
 	const struct mfd_notice n = { .kind = kind, .number = number, .text = text };
 
@@ -78,7 +80,7 @@ static void notice_dropped(struct recv_session *s, const struct lobby_guest *gue
 	char text[ADDRESS_TEXT + MFD_ERROR_TEXT + 16];
 
 	snprintf(text, sizeof(text), "%s: dropped: %s", guest->who, why->text);
-	notice(s, MFD_NOTICE_DROPPED, 0, text);
+	recv_notice(s, MFD_NOTICE_DROPPED, 0, text);
 }
 
 static void dismiss(struct lobby_guest *guest)
@@ -180,7 +182,7 @@ static bool on_hello(struct recv_session *s, struct lobby_guest *guest, struct m
 		dismiss(guest);
 		return false;
 	}
-	notice(s, MFD_NOTICE_STARTED, 0, guest->who);
+	recv_notice(s, MFD_NOTICE_STARTED, 0, guest->who);
 	return true;
 }
 
@@ -199,22 +201,26 @@ static bool on_guest(struct recv_session *s, struct lobby_guest *guest, struct m
 
 /* ---- Run: the session. ---- */
 
+/* Each channel's first connection has come, or the sender has given it up. */
 static bool all_attached(const struct recv_session *s)
 {
 	for (unsigned i = 0; i < s->hello.channels; i++) {
-		if (!s->thread[i].generation)
+		if (!s->thread[i].generation && !s->thread[i].fence.generation)
 			return false;
 	}
 	return true;
 }
 
-/* What the lobby waits for at most: somebody, then all of its channels, then nothing. */
+/*
+ * What the lobby waits for at most: somebody, then all of its channels, then nothing.  The sender
+ * may need all of its own timeout to see that a connection of its leads nowhere.
+ */
 static uint64_t patience(const struct recv_session *s, uint64_t accept_deadline, uint64_t *attach_deadline)
 {
 	if (!s->control)
 		return accept_deadline;
 	if (*attach_deadline == CLOCK_NEVER)
-		*attach_deadline = clock_deadline_ms(s->params.timeout_ms);
+		*attach_deadline = clock_deadline_ms(s->params.timeout_ms + s->hello.timeout_ms);
 	return all_attached(s) ? CLOCK_NEVER : *attach_deadline;
 }
 
@@ -264,7 +270,7 @@ static bool check_end(const struct recv_session *s, struct mfd_error *err)
 
 	/* The threads have been joined: what they have counted since the last SYNC is in no totals. */
 	for (unsigned i = 0; i < s->hello.channels; i++) {
-		if (s->thread[i].totals.packets)
+		if (s->thread[i].totals.packets || s->thread[i].round_totals.packets)
 			return error_set(err, MFD_PROTOCOL, "END in the middle of round %" PRIu32, e->rounds);
 	}
 	if (!totals_equal(&e->totals, ours))
@@ -324,7 +330,7 @@ bool recv_session_run(struct recv_session *s, struct mfd_error *err)
 	struct mfd_error reason;
 	bool end = false, done;
 
-	notice(s, MFD_NOTICE_LISTENING, s->params.listener.port, "");
+	recv_notice(s, MFD_NOTICE_LISTENING, s->params.listener.port, "");
 	done = host(s, &end, &reason);
 	if (done && end)
 		done = commit(s, &reason);
@@ -387,6 +393,7 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 	}
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;
+	ret->failovers = counter_get(&s->failovers);
 	for (unsigned i = 0; i < ret->channels; i++)
 		channel_stats(&s->thread[i], ret);
 	ret->bytes_done = (ret->pages_data + ret->pages_zero) * PAGE_BYTES;

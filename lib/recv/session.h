@@ -64,17 +64,19 @@ struct recv_thread {
 	counter waits;               /* enum wire_waits */
 
 	/* Guarded by the session's lock. */
-	uint32_t synced;             /* rounds for which SYNC has come in */
-	struct totals round_totals;  /* of the round that it closed */
+	uint32_t synced;             /* rounds for which SYNC has come in on this generation */
+	struct totals round_totals;  /* of the open round: what SYNC or a fence has closed */
 	bool down;                   /* this generation has ended */
+	bool told;                   /* and the sender has been told so */
+	struct mfd_error why;        /* it ended by itself */
 	uint32_t fence_wanted;       /* the peer has given up the connections up to this generation; 0: none */
 	struct wire_fence fence;     /* main has ended the last one given up, and this is the answer; generation 0: none yet */
 	bool fence_news;             /* the answer has not been given yet */
 
 	/* This thread only. */
-	uint32_t round;
+	uint32_t round;              /* the open one, as last seen */
 	uint64_t sequence;           /* expected next */
-	struct totals totals;        /* of this round so far, over all generations */
+	struct totals totals;        /* of this generation, since its last SYNC */
 	uint64_t kicked;             /* `written` when the control thread was last told */
 	bool slow;                   /* the last large receive took its time: take the next in small pieces */
 
@@ -98,7 +100,8 @@ struct recv_session {
 	struct event main_event;     /* something for the main thread: fence_wanted, end_seen, stop */
 
 	pthread_mutex_t lock;        /* Guards, all rare: */
-	uint32_t open_round;         /* packets of later rounds are refused */
+	uint32_t open_round;         /* packets of other rounds are refused */
+	uint64_t sync_batches;       /* up to the open round's end, says SYNC; UINT64_MAX: none yet */
 	struct totals all_totals;    /* of all rounds that are done */
 	struct totals first_totals;  /* of round 0 */
 	bool stopping;               /* as `stop` */
@@ -111,6 +114,7 @@ struct recv_session {
 	counter bytes_image;
 	counter channels;
 	counter rounds;
+	counter failovers;
 	counter began_ns, ended_ns;
 	counter image_hash;
 
@@ -129,6 +133,16 @@ bool recv_session_run(struct recv_session *s, struct mfd_error *err) MFD_MUST_CH
 void recv_session_cancel(struct recv_session *s);
 void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret);
 void recv_session_free(struct recv_session *s);
+
+/* A notice for the user.  Main thread. */
+void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t number,
+		 const char *text);
+
+/*
+ * attach.c.  Under the session's lock: the last connection of @t was given up and has ended, and
+ * there is no other yet.
+ */
+bool recv_gone_locked(const struct recv_thread *t);
 
 /* hello.c.  Main thread: may this sender have a session?  Fills in WELCOME or says why not. */
 bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err) MFD_MUST_CHECK;

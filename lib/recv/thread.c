@@ -2,15 +2,20 @@
 /*
  * A receiver thread, one per data channel; the mirror image of send/thread.c.
  *
- * Life: the main thread attaches a connection and starts it.  It receives a header, bounds it against the session, takes the rest of the
- * packet, decodes and verifies it, writes it to the sink (packet.c), counts it as written, and now and then tells the control thread,
- * which acknowledges.  A SYNC it only reports, and reads on: when every channel has reported, the control thread opens the next round.
+ * Life: the main thread attaches a connection and starts it.  It receives a header, bounds it
+ * against the session, takes the rest of the packet, decodes and verifies it, writes it to the sink
+ * (packet.c), counts it as written, and now and then tells the control thread, which
+ * acknowledges.  A SYNC it only reports, and reads on: when every channel has reported, the control
+ * thread opens the next round.
  *
- * Error: it reports and returns.  Bytes that break a rule and a failing sink are real causes.  A connection that ends is "lost", unless
- * the main thread ended it.  An end of the stream is never a normal end here: that is what END on control is for.
+ * Error: it reports and returns.  Bytes that break a rule and a failing sink are real causes.  A
+ * connection that ends is lost, unless the main thread ended it: then the control thread tells the
+ * sender, which gives it up and may bring another one.  An end of the stream is never a normal end
+ * here: that is what END on control is for.
  *
- * It waits for the socket (the door: shutdown) and for the sink (write(2) returns by itself; long zeroing looks at the stop event).  It
- * never waits for another channel, and never for the control thread.
+ * It waits for the socket (the door: shutdown) and for the sink (write(2) returns by itself; long
+ * zeroing looks at the stop event).  It never waits for another channel, and never for the control
+ * thread.
  */
 #include "recv/session.h"
 
@@ -102,16 +107,17 @@ static bool ended_on_purpose(struct recv_thread *t)
 	return r;
 }
 
-/* The connection ended by itself. */
-static void lost(struct recv_thread *t, struct mfd_error *err)
+/* The connection ended by itself: no reason to end the session. */
+static void lost(struct recv_thread *t, const struct mfd_error *err)
 {
 	if (ended_on_purpose(t))
 		return;
 	pthread_mutex_lock(&t->session->lock);
 	t->down = true;
+	t->why = *err;
+	counter_set(&t->waits, WIRE_WAITS_NETWORK);
 	pthread_mutex_unlock(&t->session->lock);
-	error_wrap(err, "channel %u", (unsigned)t->id);
-	verdict_report(&t->session->verdict, VERDICT_LOST, err);
+	event_raise(&t->session->verdict.attention);
 }
 
 static void failed(struct recv_thread *t, struct mfd_error *err)
@@ -131,10 +137,6 @@ static bool check_packet(const struct recv_thread *t, const struct wire_packet *
 
 	if (p->sequence != t->sequence)
 		return error_set(err, MFD_PROTOCOL, "packet %" PRIu64 " where %" PRIu64 " was expected", p->sequence, t->sequence);
-	if (p->round < t->round)
-		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 ", which is over", p->round);
-	if (p->round > t->round)
-		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " before SYNC(%" PRIu32 ")", p->round, t->round);
 	if (p->round && !(s->hello.flags & WIRE_HELLO_ROUNDS))
 		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " in a session of one round", p->round);
 	if (p->kind == WIRE_SYNC)
@@ -154,40 +156,63 @@ static bool check_packet(const struct recv_thread *t, const struct wire_packet *
 	return true;
 }
 
-/* SYNC: the totals of this round are complete on this channel. */
-static void report_sync(struct recv_thread *t)
+/*
+ * A packet may only be of the round that is open, which it stays until this channel has sent its
+ * SYNC.  A SYNC may come late, when a new connection's round was closed by the others: it says
+ * nothing then.
+ */
+static bool check_round(struct recv_thread *t, const struct wire_packet *p, bool behind_sync,
+			struct mfd_error *err)
+{
+	if (behind_sync || p->round != t->round) {
+		pthread_mutex_lock(&t->session->lock);
+		t->round = t->session->open_round;
+		pthread_mutex_unlock(&t->session->lock);
+	}
+	if (p->round < t->round && p->kind != WIRE_SYNC)
+		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 ", which is over",
+				 p->round);
+	if (p->round > t->round)
+		return error_set(err, MFD_PROTOCOL,
+				 "packet of round %" PRIu32 " before SYNC_DONE(%" PRIu32 ")",
+				 p->round, p->round - 1);
+	return true;
+}
+
+/*
+ * SYNC: the totals of this round are complete on this channel, unless something comes back from
+ * another.
+ */
+static bool report_sync(struct recv_thread *t, const struct wire_packet *p, struct mfd_error *err)
 {
 	struct recv_session *s = t->session;
+	uint64_t batches;
 
 	pthread_mutex_lock(&s->lock);
-	t->round_totals = t->totals;
-	t->synced = t->round + 1;
+	batches = p->round < s->open_round || s->sync_batches == UINT64_MAX ? p->batch :
+									      s->sync_batches;
+	if (p->round == s->open_round) {
+		s->sync_batches = batches;
+		totals_add(&t->round_totals, &t->totals);
+		memset(&t->totals, 0, sizeof(t->totals));
+		t->synced = p->round + 1;
+	}
 	pthread_mutex_unlock(&s->lock);
-	memset(&t->totals, 0, sizeof(t->totals));
-	t->round++;
+	if (batches != p->batch)
+		return error_set(err, MFD_PROTOCOL,
+				 "SYNC(%" PRIu32 ") with %" PRIu64
+				 " batches behind one with %" PRIu64,
+				 p->round, p->batch, batches);
+	return true;
 }
 
-/* A packet may only be of the round that is open; after its SYNC a channel waits in recv until the next one is. */
-static bool round_is_open(struct recv_thread *t)
+static bool take_packet(struct recv_thread *t, const struct wire_packet *p, bool behind_sync,
+			bool *ret_lost, struct mfd_error *err)
 {
-	bool r;
-
-	pthread_mutex_lock(&t->session->lock);
-	r = t->round <= t->session->open_round;
-	pthread_mutex_unlock(&t->session->lock);
-	return r;
-}
-
-static bool take_packet(struct recv_thread *t, const struct wire_packet *p, bool first_of_round, bool *ret_lost, struct mfd_error *err)
-{
-	if (!check_packet(t, p, err))
+	if (!check_round(t, p, behind_sync, err) || !check_packet(t, p, err))
 		return false;
-	if (first_of_round && !round_is_open(t))
-		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " before SYNC_DONE(%" PRIu32 ")", p->round, p->round - 1);
-	if (p->kind != WIRE_SYNC && !recv_packet(t, p, ret_lost, err))
+	if (p->kind == WIRE_SYNC ? !report_sync(t, p, err) : !recv_packet(t, p, ret_lost, err))
 		return false;
-	if (p->kind == WIRE_SYNC)
-		report_sync(t);
 	t->sequence++;
 	counter_add(&t->counters.packets, 1);
 	counter_set(&t->written, t->sequence);
@@ -220,18 +245,19 @@ static bool next_header(struct recv_thread *t, struct wire_packet *ret, bool *re
 void *recv_thread_main(void *thread)
 {
 	struct recv_thread *t = thread;
-	bool first_of_round = true, conn_lost;
+	bool behind_sync = true, conn_lost;
 	struct wire_packet p;
 	struct mfd_error err;
 
 	for (;;) {
-		if (!next_header(t, &p, &conn_lost, &err) || !take_packet(t, &p, first_of_round, &conn_lost, &err)) {
+		if (!next_header(t, &p, &conn_lost, &err) ||
+		    !take_packet(t, &p, behind_sync, &conn_lost, &err)) {
 			if (conn_lost)
 				lost(t, &err);
 			else
 				failed(t, &err);
 			return NULL;
 		}
-		first_of_round = p.kind == WIRE_SYNC;
+		behind_sync = p.kind == WIRE_SYNC;
 	}
 }

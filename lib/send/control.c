@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The sender's control thread: it alone reads and writes the control connection once the session has begun.
+ * The sender's control thread: it alone reads and writes the control connection once the session
+ * has begun.
  *
- * It retires acknowledged batches, notes SYNC_DONE and COMMITTED for the producer, sends heartbeats and END, watches for silence and for
- * channels on which nothing arrives any more, and it opens the door: at once for a real cause or a cancel, and for a lost connection when
- * the peer had a second to say why.  Before the door opens it tells the peer, so that both ends end.  It never touches the source.
+ * It retires acknowledged batches, notes SYNC_DONE and COMMITTED for the producer, sends heartbeats
+ * and END, watches for silence and for channels on which nothing arrives any more, has lost ones
+ * fenced (failover.c), and it opens the door: at once for a real cause or a cancel, and for a
+ * transfer that goes no further when the peer had a second to say why.  Before the door opens it
+ * tells the peer, so that both ends end.  It never touches the source.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/clock.h"
-
-/* How long a lost data connection waits for the peer's ERROR. */
-#define GRACE_MS 1000
 
 /* Report what this thread has found.  What the peer says of itself is a cause; a connection that goes away is not. */
 static void report(struct send_session *s, struct mfd_error *err)
@@ -33,11 +33,14 @@ static bool refuse(struct mfd_error *err, const char *what)
 
 /* ---- Messages. ---- */
 
-static void retire(void *session, struct inflight_entry *e)
+static void retire(void *thread, struct inflight_entry *e)
 {
-	struct send_session *s = session;
+	struct send_thread *t = thread;
+	struct send_session *s = t->session;
 
+	s->progress_ns = clock_ns();
 	pthread_mutex_lock(&s->lock);
+	t->proven = true;
 	s->acked++;
 	totals_add(&s->round_totals, &e->totals);
 	pthread_mutex_unlock(&s->lock);
@@ -55,44 +58,82 @@ static struct send_thread *find_thread(struct send_session *s, uint32_t channel,
 	return &s->thread[channel];
 }
 
+/* The receiver has written @written packets of one generation of @t, which may be over. */
+static bool acknowledge(struct send_thread *t, uint32_t generation, uint64_t written,
+			struct mfd_error *err)
+{
+	bool old;
+
+	if (!send_failover_current(t, generation, &old))
+		return old || refuse(err, "ACK for a generation that never was");
+	return inflight_acknowledge(&t->log, written, retire, t) ||
+	       refuse(err, "ACK for packets that were never sent");
+}
+
 static bool on_ack(struct send_session *s, const struct wire_ack *ack, struct mfd_error *err)
 {
 	for (unsigned i = 0; i < ack->count; i++) {
 		const struct wire_channel_ack *a = &ack->channel[i];
 		struct send_thread *t = find_thread(s, a->channel, err);
 
-		if (!t)
+		if (!t || !acknowledge(t, a->generation, a->written, err))
 			return false;
-		if (a->generation != t->generation)
-			return refuse(err, "ACK for a generation that never was");
-		if (!inflight_acknowledge(&t->log, a->written, retire, s))
-			return refuse(err, "ACK for packets that were never sent");
 	}
 	sleeper_wake(&s->producer);
 	return true;
 }
 
-/* A channel is dead when bytes are on their way and the receiver has been waiting for them all the time. */
+/*
+ * A channel is dead when bytes are on their way and the receiver has been waiting for them all the
+ * time.  One whose connection the receiver does not know yet, or knows only the one before, has
+ * received nothing.
+ */
+static void check_channel(struct send_thread *t, const struct wire_channel_health *h, uint64_t now)
+{
+	const uint64_t patience_ns = t->session->params.timeout_ms * CLOCK_NS_PER_MS;
+	const uint64_t received = h ? h->received : 0;
+	uint32_t generation;
+	struct mfd_error why;
+	uint64_t sent;
+
+	pthread_mutex_lock(&t->session->lock);
+	generation = t->generation;
+	sent = t->channel ?
+		       WIRE_PREAMBLE_BYTES + counter_get(&t->counters.bytes) - t->bytes_before :
+		       0;
+	pthread_mutex_unlock(&t->session->lock);
+	if (h && h->waits == WIRE_WAITS_SINK && received < sent)
+		t->session->progress_ns = now; /* a slow disk, and who waits for it, is healthy */
+	if (generation != t->health_generation || received != t->health_received ||
+	    (h && h->waits != WIRE_WAITS_NETWORK) || received >= sent) {
+		t->health_generation = generation;
+		t->health_received = received;
+		t->health_since_ns = now;
+	} else if (now - t->health_since_ns > patience_ns) {
+		error_set(&why, MFD_TRY_AGAIN, "nothing arrives at the receiver any more");
+		send_failover_give_up(t, generation, &why);
+	}
+}
+
 static bool check_health(struct send_session *s, const struct wire_heartbeat *beat, struct mfd_error *err)
 {
+	const struct wire_channel_health *health[MFD_MAX_CHANNELS] = { NULL };
 	const uint64_t now = clock_ns();
+	struct send_thread *t;
+	bool old;
 
 	for (unsigned i = 0; i < beat->count; i++) {
 		const struct wire_channel_health *h = &beat->channel[i];
-		struct send_thread *t = find_thread(s, h->channel, err);
 
-		if (!t)
+		if (!(t = find_thread(s, h->channel, err)))
 			return false;
-		if (h->generation != t->generation)
+		if (send_failover_current(t, h->generation, &old))
+			health[h->channel] = h;
+		else if (!old)
 			return refuse(err, "HEARTBEAT for a generation that never was");
-		if (!t->health_since_ns || h->received != t->health_received || h->waits != WIRE_WAITS_NETWORK ||
-		    h->received >= WIRE_PREAMBLE_BYTES + counter_get(&t->counters.bytes)) {
-			t->health_received = h->received;
-			t->health_since_ns = now;
-		} else if (now - t->health_since_ns > s->params.timeout_ms * CLOCK_NS_PER_MS) {
-			return error_set(err, MFD_TRY_AGAIN, "channel %u: nothing arrives at the receiver any more", (unsigned)t->id);
-		}
 	}
+	for (unsigned i = 0; i < s->params.channels; i++)
+		check_channel(&s->thread[i], health[i], now);
 	return true;
 }
 
@@ -103,6 +144,7 @@ static bool on_sync_done(struct send_session *s, const struct wire_sync_done *do
 	pthread_mutex_lock(&s->lock);
 	ok = done->round == s->synced_rounds && s->synced_rounds < s->asked_rounds;
 	if (ok) {
+		s->progress_ns = clock_ns();
 		s->synced_rounds++;
 		s->peer_totals = done->totals;
 	}
@@ -126,10 +168,26 @@ static bool on_committed(struct send_session *s, const struct wire_committed *c,
 
 static bool on_channel_down(struct send_session *s, const struct wire_fence *f, struct mfd_error *err)
 {
-	if (!find_thread(s, f->channel, err))
+	struct send_thread *t = find_thread(s, f->channel, err);
+	struct mfd_error why;
+	bool old;
+
+	if (!t)
 		return false;
-	/* The policy for now: a lost channel ends the session. */
-	return error_set(err, MFD_TRY_AGAIN, "channel %" PRIu32 ": connection lost, says the receiver", f->channel);
+	if (!send_failover_current(t, f->generation, &old))
+		return old || refuse(err, "CHANNEL_DOWN for a generation that never was");
+	error_set(&why, MFD_TRY_AGAIN, "connection lost, says the receiver");
+	send_failover_give_up(t, f->generation, &why);
+	return true;
+}
+
+/* What it had written counts as acknowledged; the rest goes to others from now on. */
+static bool on_fenced(struct send_session *s, const struct wire_fence *f, struct mfd_error *err)
+{
+	struct send_thread *t = find_thread(s, f->channel, err);
+
+	return t && acknowledge(t, f->generation, f->written, err) &&
+	       send_failover_fenced(t, f->generation, err);
 }
 
 static bool on_message(struct send_session *s, const struct wire_message *m, struct mfd_error *err)
@@ -146,7 +204,7 @@ static bool on_message(struct send_session *s, const struct wire_message *m, str
 	case WIRE_CHANNEL_DOWN:
 		return on_channel_down(s, &m->fence, err);
 	case WIRE_FENCED:
-		return true; /* an answer to our CHANNEL_DOWN; the session is ending */
+		return on_fenced(s, &m->fence, err);
 	case WIRE_ERROR:
 		control_remote_error(&m->problem, err);
 		return false;
@@ -193,20 +251,8 @@ static void open_door(struct send_session *s, const struct mfd_error *error, boo
 	s->stopping = true;
 	pthread_mutex_unlock(&s->lock);
 	event_raise(&s->stop);
+	event_raise(&s->look);
 	sleeper_wake(&s->producer);
-}
-
-/* A channel was lost on our side: say so, and give the peer time to say why it closed. */
-static uint64_t begin_grace(struct send_session *s)
-{
-	for (unsigned i = 0; i < s->params.channels; i++) {
-		struct wire_message m = { .type = WIRE_CHANNEL_DOWN };
-
-		m.fence = (struct wire_fence){ .channel = i, .generation = s->thread[i].generation };
-		if (counter_get(&s->thread[i].lost) && !control_queue(s->control, &m))
-			break; /* as good as silent */
-	}
-	return clock_ns() + GRACE_MS * CLOCK_NS_PER_MS;
 }
 
 static bool is_over(struct send_session *s)
@@ -228,6 +274,7 @@ void *send_control_main(void *session)
 	struct wire_message m;
 	bool alive = true;
 
+	s->progress_ns = clock_ns();
 	while (!is_over(s)) {
 		switch (control_wait(s->control, &s->verdict.attention, grace, &m, &err)) {
 		case CONTROL_MESSAGE:
@@ -251,9 +298,12 @@ void *send_control_main(void *session)
 			report(s, &err);
 			break;
 		}
+		send_failover_tell(s);
+		if (!send_failover_check(s, &err))
+			report(s, &err);
 		rank = verdict_get(&s->verdict, &reason);
 		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
-			grace = begin_grace(s);
+			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
 		if (rank > VERDICT_LOST || (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
 			open_door(s, &reason, alive);
 			return NULL;

@@ -3,7 +3,7 @@
  * Opening a session: control connection, HELLO and WELCOME, then the data connections.  The main thread does all of it; nothing else runs
  * yet but, for the data connections, the control thread.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,13 +12,15 @@
 #include "net/address.h"
 #include "wire/wire.h"
 
-static bool connect_channel(struct send_session *s, uint32_t id, const struct event *stop, uint64_t deadline_ns, bool retry,
-			    struct channel **ret, struct mfd_error *err)
+bool send_open_connection(struct send_session *s, struct connect_target *target, uint32_t id,
+			  const struct event *stop, uint64_t deadline_ns, bool retry,
+			  struct channel **ret, struct mfd_error *err)
 {
 	struct channel *tcp;
 	int fd;
 
-	if (!connect_open(&s->target, deadline_ns, stop, retry, &fd, err) || !channel_tcp_new(fd, &tcp, err))
+	if (!connect_open(target, deadline_ns, stop, retry, &fd, err) ||
+	    !channel_tcp_new(fd, &tcp, err))
 		return false;
 	*ret = s->params.wrap(s->params.wrap_opaque, id, tcp);
 	return true;
@@ -100,7 +102,8 @@ bool send_open_control(struct send_session *s, struct mfd_error *err)
 
 	if (!address_parse(s->params.address, false, false, &address, err) ||
 	    !connect_resolve(&address, s->params.family, deadline_ns, stop, &s->target, err) ||
-	    !connect_channel(s, UINT32_MAX, stop, deadline_ns, true, &channel, err) ||
+	    !send_open_connection(s, &s->target, UINT32_MAX, stop, deadline_ns, true, &channel,
+				  err) ||
 	    !control_new(channel, &s->control, err))
 		return false;
 	wire_put_preamble(&preamble, raw);
@@ -116,16 +119,33 @@ bool send_open_control(struct send_session *s, struct mfd_error *err)
 	return false;
 }
 
-static bool open_one(struct send_session *s, struct send_thread *t, uint64_t deadline_ns, struct mfd_error *err)
+bool send_open_preamble(struct send_thread *t, struct mfd_error *err)
 {
 	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA, .channel = t->id, .generation = t->generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 	struct iovec iov = { raw, sizeof(raw) };
 
-	memcpy(preamble.token, s->token, sizeof(preamble.token));
+	memcpy(preamble.token, t->session->token, sizeof(preamble.token));
 	wire_put_preamble(&preamble, raw);
-	return connect_channel(s, t->id, &s->stop, deadline_ns, false, &t->channel, err) &&
-		t->channel->ops->send(t->channel, &iov, 1, err);
+	return t->channel->ops->send(t->channel, &iov, 1, err);
+}
+
+/* That it connects is asked for; once connected it may be lost like any other. */
+static bool open_one(struct send_session *s, struct send_thread *t, uint64_t deadline_ns,
+		     struct mfd_error *err)
+{
+	struct channel *channel;
+	struct mfd_error why;
+
+	if (!send_open_connection(s, &s->target, t->id, &s->stop, deadline_ns, false, &channel,
+				  err))
+		return false;
+	pthread_mutex_lock(&s->lock);
+	t->channel = channel;
+	pthread_mutex_unlock(&s->lock);
+	if (!send_open_preamble(t, &why))
+		send_failover_lost(t, &why);
+	return true;
 }
 
 bool send_open_data(struct send_session *s, struct mfd_error *err)

@@ -6,7 +6,7 @@
  * quarter of a second), so each of its pieces takes a place of its own on the line, and waits
  * for it.  Without a limit a packet is one piece, and one call.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include "base/clock.h"
 
@@ -28,14 +28,6 @@ static bool send_piece(struct channel *c, struct iovec **iov, unsigned *iovs, si
 	return ok;
 }
 
-static bool send_failed(struct send_thread *t, struct mfd_error *err)
-{
-	error_wrap(err, "channel %u", (unsigned)t->id);
-	counter_set(&t->lost, 1);
-	verdict_report(&t->session->verdict, VERDICT_LOST, err);
-	return false;
-}
-
 bool send_paced(struct send_thread *t, unsigned iovs, size_t bytes, uint64_t now_ns)
 {
 	struct send_session *s = t->session;
@@ -54,11 +46,13 @@ bool send_paced(struct send_thread *t, unsigned iovs, size_t bytes, uint64_t now
 		 */
 		counter_add(&t->counters.bytes, piece);
 		bytes -= piece;
+		if (bytes ? !send_piece(t->channel, &iov, &iovs, piece, &err) :
+			    !t->channel->ops->send(t->channel, iov, iovs, &err)) {
+			send_failover_lost(t, &err);
+			return true;
+		}
 		if (!bytes)
-			return t->channel->ops->send(t->channel, iov, iovs, &err) ||
-			       send_failed(t, &err);
-		if (!send_piece(t->channel, &iov, &iovs, piece, &err))
-			return send_failed(t, &err);
+			return true;
 		now_ns = clock_ns();
 	}
 }

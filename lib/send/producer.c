@@ -2,14 +2,19 @@
 /*
  * The producer: the session's main thread between "connected" and "committed".
  *
- * Per round it walks the source and offers each batch to the next channel that has room, asks every channel for one SYNC behind its
- * batches, and waits until each batch is acknowledged and the receiver has said SYNC_DONE; then it compares the totals of both
- * ends.  When the source has no further round it asks the control thread to send END and waits for COMMITTED.
+ * Per round it walks the source and offers each batch to the next channel that has room, asks
+ * every channel for one SYNC behind its batches, and waits until each batch is acknowledged and
+ * the receiver has said SYNC_DONE; then it compares the totals of both ends.  When the source has
+ * no further round it asks the control thread to send END and waits for COMMITTED.
  *
- * It sleeps in one place only (producer_sleep), never on one particular channel, and every one of its waits ends when the door
- * opens.  It never touches a socket and never reads pages that a sender thread can read.
+ * What a lost channel gave back is offered again before anything else; and when a channel was
+ * lost or opened again since SYNC was asked for, it is asked for once more, on all channels.
+ *
+ * It sleeps in one place only (producer_sleep), never on one particular channel, and every one of
+ * its waits ends when the door opens.  It never touches a socket and never reads pages that a
+ * sender thread can read.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -37,6 +42,7 @@ static bool producer_sleep(struct send_session *s, ready_fn *ready)
 	for (;;) {
 		if (stopping(s))
 			return false;
+		send_failover_news(s);
 		if (ready(s))
 			return true;
 		sleeper_announce(&s->producer);
@@ -54,12 +60,13 @@ static bool slot_free(struct send_session *s)
 	return handoff_find(&s->inboxes) >= 0;
 }
 
+/* Or something is to be sent again, which is how buffers become free. */
 static bool pool_has_room(struct send_session *s)
 {
 	uint8_t *buffer = pool_get(&s->pool);
 
 	pool_put(&s->pool, buffer);
-	return buffer;
+	return buffer || returned_any(&s->returned);
 }
 
 static bool syncs_idle(struct send_session *s)
@@ -76,9 +83,16 @@ static bool round_acknowledged(struct send_session *s)
 	bool r;
 
 	pthread_mutex_lock(&s->lock);
-	r = s->acked == s->batches && s->synced_rounds == s->round + 1;
+	r = s->acked == counter_get(&s->batches) && s->synced_rounds == s->round + 1;
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+/* The round has ended, or SYNC has to be sent again. */
+static bool round_acknowledged_or_changed(struct send_session *s)
+{
+	return round_acknowledged(s) || returned_any(&s->returned) ||
+	       counter_get(&s->changes) != s->synced_changes;
 }
 
 static bool committed(struct send_session *s)
@@ -105,6 +119,21 @@ static struct handoff *producer_find(struct send_session *s)
 	}
 }
 
+/* Everything that came back is in somebody's slots again; false for the door. */
+static bool producer_send_again(struct send_session *s)
+{
+	struct handoff *inbox;
+
+	while (returned_any(&s->returned)) {
+		inbox = producer_find(s);
+		if (!inbox)
+			return false;
+		if (returned_take(&s->returned, handoff_slot(inbox)))
+			handoff_publish(inbox);
+	}
+	return true;
+}
+
 /* A buffer for the next batch where the source has to fill one; false for the door. */
 static bool producer_buffer(struct send_session *s, uint8_t **ret)
 {
@@ -112,7 +141,7 @@ static bool producer_buffer(struct send_session *s, uint8_t **ret)
 	if (!s->use_pool)
 		return true;
 	while (!(*ret = pool_get(&s->pool))) {
-		if (!producer_sleep(s, pool_has_room))
+		if (!producer_send_again(s) || !producer_sleep(s, pool_has_room))
 			return false;
 	}
 	return true;
@@ -141,10 +170,34 @@ static uint32_t batch_limit(const struct send_session *s, uint64_t at)
 	return share < least ? least : share < s->packet_pages ? (uint32_t)share : s->packet_pages;
 }
 
-static bool walk(struct send_session *s, struct mfd_error *err)
+/*
+ * The source's next batch into the slot of a channel that has room: the slot is ours until it is
+ * published, so a source may be interrupted while it waits for input, what came back meanwhile goes
+ * first, and the source goes on where it was.
+ */
+static bool next_batch(struct send_session *s, uint32_t max_pages, uint8_t *buffer,
+		       struct handoff **ret_inbox, bool *ret_end, struct mfd_error *err)
 {
 	const struct source_ops *ops = s->source->ops;
-	struct handoff *inbox;
+	struct batch *slot;
+
+	for (;;) {
+		if (!producer_send_again(s) || !(*ret_inbox = producer_find(s)))
+			return door(err);
+		slot = handoff_slot(*ret_inbox);
+		memset(slot, 0, sizeof(*slot));
+		if (ops->next(s->source, max_pages, buffer, &s->look, slot, ret_end, err))
+			return true;
+		if (err->status != MFD_TRY_AGAIN || stopping(s))
+			return false;
+		event_clear(&s->look);
+		send_failover_news(s);
+	}
+}
+
+static bool walk(struct send_session *s, struct mfd_error *err)
+{
+	struct handoff *inbox = NULL;
 	struct batch *slot;
 	uint8_t *buffer;
 	uint64_t at = 0;
@@ -153,14 +206,7 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 	for (;;) {
 		if (!producer_buffer(s, &buffer))
 			return door(err);
-		inbox = producer_find(s);
-		if (!inbox) {
-			pool_put(&s->pool, buffer);
-			return door(err);
-		}
-		slot = handoff_slot(inbox);
-		memset(slot, 0, sizeof(*slot));
-		if (!ops->next(s->source, batch_limit(s, at), buffer, &s->stop, slot, &end, err)) {
+		if (!next_batch(s, batch_limit(s, at), buffer, &inbox, &end, err)) {
 			pool_put(&s->pool, buffer);
 			return false;
 		}
@@ -168,28 +214,40 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 			pool_put(&s->pool, buffer);
 			return true;
 		}
+		slot = handoff_slot(inbox);
 		at = slot->first + slot->count;
-		slot->id = s->batches++;
+		slot->id = counter_get(&s->batches);
 		slot->round = s->round;
 		slot->bytes = buffer;
+		counter_add(&s->batches, 1);
 		handoff_publish(inbox);
 	}
 }
 
-/* The round is over: one SYNC behind the batches of each channel, then wait for the receiver to have all of it. */
+/* Behind everything there is: one SYNC on each channel.  False for the door. */
+static bool request_syncs(struct send_session *s)
+{
+	s->synced_changes = counter_get(&s->changes);
+	if (!producer_send_again(s) || !producer_sleep(s, syncs_idle))
+		return false;
+	s->sync = (struct send_sync){ s->round, counter_get(&s->batches) };
+	pthread_mutex_lock(&s->lock);
+	s->asked_rounds = s->round + 1;
+	pthread_mutex_unlock(&s->lock);
+	for (unsigned i = 0; i < s->params.channels; i++)
+		handoff_request_sync(s->thread[i].inbox);
+	return true;
+}
+
+/* The round is over: SYNC, again after each loss, until the receiver has all of it. */
 static bool sync_round(struct send_session *s, struct mfd_error *err)
 {
 	struct totals ours, theirs;
 
-	if (!producer_sleep(s, syncs_idle))
-		return door(err);
-	pthread_mutex_lock(&s->lock);
-	s->asked_rounds++;
-	pthread_mutex_unlock(&s->lock);
-	for (unsigned i = 0; i < s->params.channels; i++)
-		handoff_request_sync(s->thread[i].inbox);
-	if (!producer_sleep(s, round_acknowledged))
-		return door(err);
+	do {
+		if (!request_syncs(s) || !producer_sleep(s, round_acknowledged_or_changed))
+			return door(err);
+	} while (!round_acknowledged(s));
 
 	pthread_mutex_lock(&s->lock);
 	ours = s->round_totals;

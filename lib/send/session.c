@@ -2,7 +2,7 @@
 /*
  * The sending session's life: made, run, and taken down through one door.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,12 +64,14 @@ bool send_session_new(const struct send_params *params, struct source *source, s
 	s->params = *params;
 	s->source = source;
 	s->packet_pages = params->packet_pages;
-	s->stop.fd = -1;
+	s->stop.fd = s->look.fd = -1;
 	s->verdict.attention.fd = -1;
 	pthread_mutex_init(&s->lock, NULL);
+	returned_init(&s->returned);
 	pace_init(&s->pace, params->bytes_per_second);
 	s->piece = pace_piece(params->bytes_per_second, params->channels);
-	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) || !sleeper_init(&s->producer, err) ||
+	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) ||
+	    !event_init(&s->look, err) || !sleeper_init(&s->producer, err) ||
 	    !init_source(s, err) || !init_threads(s, err)) {
 		send_session_free(s);
 		return false;
@@ -90,7 +92,9 @@ void send_session_free(struct send_session *s)
 	free(s->page_hash);
 	pool_destroy(&s->pool);
 	sleeper_destroy(&s->producer);
+	event_destroy(&s->look);
 	event_destroy(&s->stop);
+	returned_destroy(&s->returned);
 	verdict_destroy(&s->verdict);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -121,9 +125,9 @@ static bool start_threads(struct send_session *s, struct mfd_error *err)
 	return true;
 }
 
-static void notice_started(struct send_session *s)
+void send_notice(struct send_session *s, enum mfd_notice_kind kind, const char *text)
 {
-	struct mfd_notice n = { .kind = MFD_NOTICE_STARTED, .text = "" };
+	const struct mfd_notice n = { .kind = kind, .text = text };
 
 	s->params.notice(s->params.opaque, &n);
 }
@@ -137,7 +141,7 @@ static bool run(struct send_session *s, struct mfd_error *err)
 		return false;
 	if (!send_open_data(s, err) || !start_threads(s, err))
 		return false;
-	notice_started(s);
+	send_notice(s, MFD_NOTICE_STARTED, "");
 	return send_produce(s, err);
 }
 
@@ -158,7 +162,10 @@ static void close_door(struct send_session *s)
 			continue;
 		handoff_request_exit(t->inbox);
 		inflight_close(&t->log);
-		t->channel->ops->shutdown(t->channel);
+		pthread_mutex_lock(&s->lock);
+		if (t->channel)
+			t->channel->ops->shutdown(t->channel);
+		pthread_mutex_unlock(&s->lock);
 	}
 	for (unsigned i = 0; i < s->params.channels; i++) {
 		if (s->thread[i].running)
@@ -176,6 +183,7 @@ bool send_session_run(struct send_session *s, struct mfd_error *err)
 	if (!done)
 		verdict_report(&s->verdict, reason.status == MFD_TRY_AGAIN ? VERDICT_LOST : VERDICT_CAUSE, &reason);
 	close_door(s);
+	send_failover_news(s);
 	counter_set(&s->ended_ns, clock_ns());
 	if (done) {
 		counter_set(&s->phase, MFD_FINISHED);
@@ -231,6 +239,7 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	ret->channels = began ? s->params.channels : 0;
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;
+	ret->failovers = counter_get(&s->failovers);
 	for (unsigned i = 0; i < s->params.channels; i++)
 		channel_stats(&s->thread[i], ret);
 }

@@ -3,11 +3,15 @@
  * A sending session: what its threads share, and how it begins and ends.
  *
  *	main thread     connects, then walks the source (producer.c), then closes the door (session.c)
- *	sender threads  one per data channel: read, examine, code, send (thread.c)
- *	control thread  acknowledgements, heartbeats, deadlines, the peer's errors (control.c)
+ *	sender threads  one per data channel: read, examine, code, send (thread.c); they outlive
+ *	                their connections (failover.c)
+ *	openers         one for each channel that has no connection: makes the next one (reopen.c)
+ *	control thread  acknowledgements, heartbeats, deadlines, the peer's errors (control.c),
+ *	                lost channels (failover.c)
  *
- * One door out: whoever fails reports to the verdict; the control thread decides when that ends the session and raises `stop`; the
- * main thread, which never waits without looking at it, shuts the sockets, wakes and joins everybody and frees in reverse order.
+ * One door out: whoever fails reports to the verdict; the control thread decides when that ends the
+ * session and raises `stop`; the main thread, which never waits without looking at it, shuts the
+ * sockets, wakes and joins everybody and frees in reverse order.
  */
 #ifndef MFD_SEND_SESSION_H
 #define MFD_SEND_SESSION_H
@@ -24,6 +28,7 @@
 #include "core/options.h"
 #include "core/pace.h"
 #include "core/pool.h"
+#include "core/returned.h"
 #include "core/sleeper.h"
 #include "core/stats.h"
 #include "core/verdict.h"
@@ -52,12 +57,13 @@ struct send_params {
 
 struct send_session;
 
+/* What became of a channel's connection: see failover.h. */
+enum send_link { SEND_LINK_UP, SEND_LINK_LOST, SEND_LINK_FENCED, SEND_LINK_DOWN, SEND_LINK_OPENED };
+
 struct send_thread {
 	/* Set before the thread starts, never changed. */
 	struct send_session *session;
 	uint32_t id;
-	uint32_t generation;
-	struct channel *channel;
 	struct method *method;
 	const struct zero_variant *zero;
 	uint8_t *pages;              /* packet_pages pages; NULL where the batches bring their bytes */
@@ -70,16 +76,44 @@ struct send_thread {
 	/* Shared with the control thread. */
 	struct inflight log;
 	struct channel_counters counters;
-	counter lost;                /* 1: the connection failed under this thread */
+
+	/*
+	 * Guarded by the session's lock; once it runs only the thread itself changes the first
+	 * three, and looks at them without it.
+	 */
+	struct channel *channel;     /* NULL: there is none */
+	uint32_t generation;         /* of the connection there is, or was last */
+	uint64_t bytes_before;       /* counters.bytes when this generation began */
+	enum send_link link;
+	bool told;                   /* CHANNEL_DOWN has been said for this generation */
+	bool proven;                 /* this generation has brought something, or is the first */
+	struct channel *opened;      /* made by the opener, not yet taken */
+	struct mfd_error why;        /* it was lost */
+	bool lost_news, open_news;   /* for the user; */
+	uint64_t lost_batches;       /* came back with the last loss */
 
 	/* This thread only. */
-	uint32_t round;
+	uint64_t came_back;          /* batches from the log, with this loss */
+	bool down;                   /* it has let go of the connection: see failover.c */
+	bool opening;                /* there is an opener to be joined */
+	pthread_t opener;
+	uint64_t pause_ms;           /* before the opener's first attempt; set before it starts */
 	struct iovec *iov;           /* header, bitmaps, payload */
 	uint8_t raw[WIRE_PACKET_BYTES + WIRE_MAX_BITMAPS_BYTES];
 
-	/* The control thread only: has the receiver stopped getting what we send? */
+	/*
+	 * The control thread only: has the receiver stopped getting what we send on this
+	 * generation?
+	 */
+	uint32_t health_generation;
 	uint64_t health_received;
 	uint64_t health_since_ns;
+};
+
+/* What SYNC says. */
+struct send_sync {
+	uint32_t round;
+	uint64_t batches;            /* of the session so far */
 };
 
 struct send_session {
@@ -98,8 +132,13 @@ struct send_session {
 	size_t piece;                /* bytes that take a place in it at a time; const */
 	struct verdict verdict;
 	struct event stop;           /* the door is open */
+	struct returned returned;    /* batches of lost channels */
+	struct event look;           /* this comes before more input: `returned`, news, the door */
+	counter news;                /* 1: some channel has news for the user */
+	counter changes;             /* connections lost or opened again: SYNC is sent again */
+	counter failovers;           /* the first of these; both are changed under the lock */
 
-	pthread_mutex_t lock;        /* Guards, all rare: */
+	pthread_mutex_t lock;        /* Guards, all rare, what each thread says is guarded, and: */
 	bool stopping;               /* as `stop` */
 	uint64_t acked;              /* batches acknowledged, all rounds */
 	struct totals round_totals;  /* of what is acknowledged in this round */
@@ -110,6 +149,7 @@ struct send_session {
 	bool end_wanted, end_sent;
 	struct wire_end end;
 	bool committed;
+	struct send_sync sync;       /* set by main while none is pending, read by sender threads */
 
 	/* For snapshots. */
 	counter phase;               /* enum mfd_phase */
@@ -119,15 +159,21 @@ struct send_session {
 	counter began_ns, ended_ns;
 	counter image_hash;
 
-	/* The main thread only. */
+	/* The control thread only. */
+	uint64_t progress_ns;        /* when something was acknowledged, or all was well */
+
+	/* Set before the threads start, never changed, but a field of the main thread before. */
 	struct connect_target target;
+
+	/* The main thread only. */
 	struct control *control;     /* the control thread's while that runs */
 	pthread_t control_thread;
 	bool control_running;
 	uint8_t token[WIRE_TOKEN_BYTES];
 	uint32_t packet_pages;       /* as agreed */
-	uint64_t batches;            /* handed out so far: the next batch id */
+	counter batches;             /* handed out so far: the next batch id; others may look */
 	uint32_t round;
+	uint64_t synced_changes;     /* `changes` when SYNC was last asked for */
 };
 
 /* The source stays the caller's and must outlive the session. */
@@ -139,9 +185,20 @@ void send_session_cancel(struct send_session *s);
 void send_session_stats(const struct send_session *s, struct mfd_stats *ret);
 void send_session_free(struct send_session *s);
 
+/* A notice for the user.  Main thread. */
+void send_notice(struct send_session *s, enum mfd_notice_kind kind, const char *text);
+
 /* open.c.  Main thread: control connection, HELLO and WELCOME; then the data connections. */
 bool send_open_control(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 bool send_open_data(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* open.c.  The one thread that owns @target: one more connection of @id. */
+bool send_open_connection(struct send_session *s, struct connect_target *target, uint32_t id,
+			  const struct event *stop, uint64_t deadline_ns, bool retry,
+			  struct channel **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* open.c.  The first bytes on @t's new connection. */
+bool send_open_preamble(struct send_thread *t, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* producer.c.  Main thread: all rounds and END, until COMMITTED; false when the door opened, the reason is in the verdict or in *err. */
 bool send_produce(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
@@ -152,8 +209,8 @@ void *send_control_main(void *session);
 
 /*
  * paced.c.  Sender thread: write t->iov, @bytes in all, within the bandwidth limit; the array is
- * changed.  @now_ns is clock_ns().  False if the connection failed, which has been reported, or
- * the door opened.
+ * changed.  @now_ns is clock_ns().  False if the door opened; a connection that failed is taken
+ * care of, and none of the caller's business.
  */
 bool send_paced(struct send_thread *t, unsigned iovs, size_t bytes, uint64_t now_ns) MFD_MUST_CHECK;
 

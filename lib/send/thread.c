@@ -2,21 +2,28 @@
 /*
  * A sender thread, one per data channel.
  *
- * Life: the main thread sets everything up, connects the channel and starts it.  It takes one token at a time from its inbox.  For a batch
- * it reserves a place in its log of what is in flight, gets the bytes (reads them from the source, or finds them in the batch), finds the
- * zero pages, hashes the others, lets the method code them, takes a sequence number, enters the batch in the log and writes one packet;
- * then the slot goes back.  For a sync it writes one SYNC packet.  For exit it returns.
+ * Life: the main thread sets everything up, connects the channel and starts it.  It takes one
+ * token at a time from its inbox.  For a batch it reserves a place in its log of what is in
+ * flight, gets the bytes (reads them from the source, or finds them in the batch), finds the zero
+ * pages, hashes the others, lets the method code them, takes a sequence number, enters the batch
+ * in the log and writes one packet; then the slot goes back.  For a sync it writes one SYNC
+ * packet.  For exit it returns.
  *
- * Every page is copied once, into `pages` (or by the source into the pool): zero test, hash, codec and socket all use that copy, because the
- * source may change under us.
+ * Every page is copied once, into `pages` (or by the source into the pool): zero test, hash,
+ * codec and socket all use that copy, because the source may change under us.
  *
- * Error: it reports and returns.  A failing source or codec is a real cause; a failing socket is only "connection lost", which the control
- * thread believes when the peer had time to say why.  Its inbox and log stay as they are; nothing is freed before it has been joined.
+ * Error: a failing source or codec is a real cause, which it reports, and it returns.  Its inbox
+ * and log stay as they are; nothing is freed before it has been joined.
  *
- * It waits in four places, and the door has a kick for each: a token (handoff_request_exit), room in the log (inflight_close), the bandwidth
- * limit (the stop event) and the socket (shutdown).  It never waits for the producer or for another channel.
+ * Loss: a failing socket is only a lost connection, which this thread outlives
+ * (failover.c).  Until there is the next one it goes on taking tokens: a batch goes to the
+ * session's `returned` list, a sync is answered unsent, behind the batches as ever.
+ *
+ * It waits in four places, and the door has a kick for each: a token (handoff_request_exit), room
+ * in the log (inflight_close), the bandwidth limit (the stop event) and the socket (shutdown).  It
+ * never waits for the producer or for another channel.
  */
-#include "send/session.h"
+#include "send/failover.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +42,7 @@ bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id
 	t->session = s;
 	t->id = id;
 	t->generation = 1;
+	t->proven = true;
 	t->zero = zero_best();
 	t->iov = calloc(THREAD_IOVS, sizeof(*t->iov));
 	t->inbox = aligned_alloc(CACHE_LINE, (sizeof(*t->inbox) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
@@ -142,7 +150,10 @@ static size_t put_header(struct send_thread *t, const struct inflight_entry *e, 
 	return WIRE_PACKET_BYTES + bitmaps;
 }
 
-/* Write t->iov, its first entry being @header bytes of t->raw, within the bandwidth limit.  False without a report if the door opened. */
+/*
+ * Write t->iov, its first entry being @header bytes of t->raw, within the bandwidth limit.  False
+ * without a report if the door opened; a lost connection is none of the caller's business.
+ */
 static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, size_t payload)
 {
 	uint64_t since = clock_ns(), waited;
@@ -191,9 +202,11 @@ static bool send_batch(struct send_thread *t, const struct batch *batch)
 	struct mfd_error err;
 	uint64_t since = clock_ns();
 	size_t header;
+	bool on;
 
 	if (!inflight_reserve(&t->log))
-		return false;
+		/* The door, or this connection was given up: the next token says which. */
+		return send_failover_return(t, batch);
 	counter_add(&t->counters.wait_handoff, lap(&since));
 	e = inflight_next(&t->log);
 	e->batch = *batch;
@@ -206,47 +219,58 @@ static bool send_batch(struct send_thread *t, const struct batch *batch)
 	counter_add(&t->counters.pages_zero, e->totals.zero_pages);
 	counter_add(&t->counters.pages_data, e->totals.pages - e->totals.zero_pages);
 	inflight_publish(&t->log);
-	if (!put_on_wire(t, header, 1 + payload.iovs, payload.bytes))
-		return false;
+	on = put_on_wire(t, header, 1 + payload.iovs, payload.bytes);
+	/* Sent or not, it is in the log, and comes back from there. */
 	if (inflight_release(e)) {
 		pool_put(&t->session->pool, batch->bytes);
 		sleeper_wake(&t->session->producer);
 	}
-	return true;
+	return on;
 }
 
 static bool send_sync(struct send_thread *t)
 {
-	struct wire_packet p = { .kind = WIRE_SYNC, .round = t->round, .sequence = inflight_take_sequence(&t->log) };
+	const struct send_sync *sync = &t->session->sync;
+	struct wire_packet p = { .kind = WIRE_SYNC, .round = sync->round, .batch = sync->batches,
+				 .sequence = inflight_take_sequence(&t->log) };
 
 	wire_put_packet(&p, t->raw);
-	t->round++;
 	return put_on_wire(t, WIRE_PACKET_BYTES, 1, 0);
+}
+
+/* One token's worth; false: leave. */
+static bool serve(struct send_thread *t)
+{
+	struct sleeper *producer = &t->session->producer;
+	uint64_t since = clock_ns();
+	struct batch *batch;
+
+	switch (handoff_take(t->inbox, &batch)) {
+	case HANDOFF_EXIT:
+		return false;
+	case HANDOFF_INTERRUPT:
+		return send_failover_step(t);
+	case HANDOFF_BATCH:
+		counter_add(&t->counters.wait_handoff, lap(&since));
+		if (t->down ? !send_failover_return(t, batch) : !send_batch(t, batch))
+			return false;
+		handoff_give_back(t->inbox, producer);
+		return true;
+	case HANDOFF_SYNC:
+		if (!t->down && !send_sync(t))
+			return false;
+		handoff_sync_sent(t->inbox, producer);
+		return true;
+	}
+	return false;
 }
 
 void *send_thread_main(void *thread)
 {
 	struct send_thread *t = thread;
-	struct sleeper *producer = &t->session->producer;
-	struct batch *batch;
-	uint64_t since;
 
-	for (;;) {
-		since = clock_ns();
-		switch (handoff_take(t->inbox, &batch)) {
-		case HANDOFF_EXIT:
-			return NULL;
-		case HANDOFF_BATCH:
-			counter_add(&t->counters.wait_handoff, lap(&since));
-			if (!send_batch(t, batch))
-				return NULL;
-			handoff_give_back(t->inbox, producer);
-			break;
-		case HANDOFF_SYNC:
-			if (!send_sync(t))
-				return NULL;
-			handoff_sync_sent(t->inbox, producer);
-			break;
-		}
-	}
+	while (serve(t))
+		;
+	send_failover_leave(t);
+	return NULL;
 }

@@ -30,10 +30,12 @@ struct source_ops {
 	const char *kind;
 
 	/*
-	 * Producer.  Describe the next batch of this round: first, count, region, zero_run, carried, data; at most @max_pages pages unless it is
-	 * a zero_run.  *ret_end instead of a batch when the round is over.  Where the source is not rereadable @buffer has room for @max_pages
-	 * pages and receives the bytes, the last page padded with zeros; it may wait for them, and returns with MFD_TRY_AGAIN when @stop is
-	 * raised; called again with the same buffer it goes on where it was.  Does not set id, round, bytes.
+	 * Producer.  Describe the next batch of this round: first, count, region, zero_run,
+	 * carried, data; at most @max_pages pages unless it is a zero_run.  *ret_end instead of a
+	 * batch when the round is over.  Where the source is not rereadable @buffer has room for
+	 * @max_pages pages and receives the bytes, the last page padded with zeros; it may wait
+	 * for them, and returns with MFD_TRY_AGAIN when @stop is raised; called again with the
+	 * same buffer it goes on where it was.  Does not set id, round, bytes.
 	 */
 	bool (*next)(struct source *s, uint32_t max_pages, uint8_t *buffer, const struct event *stop,
 		     struct batch *ret_batch, bool *ret_end, struct mfd_error *err);

@@ -24,7 +24,7 @@ struct source_stream {
 
 	/* Producer only. */
 	uint64_t bytes;          /* read so far */
-	size_t begun;            /* bytes of the next batch that its buffer holds already: the wait was interrupted */
+	size_t begun;            /* in the next batch's buffer already: the wait was interrupted */
 	bool ended;              /* a terminal can go on after its end: do not ask it twice */
 };
 

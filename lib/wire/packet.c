@@ -111,7 +111,6 @@ static bool packet_check_sync(const struct wire_packet *p, struct mfd_error *err
 {
 	return wire_check_zero("flags of SYNC", p->flags, err) &&
 	       wire_check_zero("region of SYNC", p->region, err) &&
-	       wire_check_zero("batch id of SYNC", p->batch, err) &&
 	       wire_check_zero("first page of SYNC", p->first, err) &&
 	       wire_check_zero("pages of SYNC", p->count, err) &&
 	       packet_check_no_payload(p, err) &&

@@ -71,7 +71,7 @@ struct wire_packet {
 	uint32_t round;
 	uint32_t region;
 	uint64_t sequence;       /* per channel and generation, gap-free from 0 */
-	uint64_t batch;
+	uint64_t batch;          /* its id; of SYNC: how many batches the session has so far */
 	uint64_t first;
 	uint64_t count;
 	uint32_t data_pages;

@@ -36,20 +36,92 @@ cleanup() {
 	nothing_left out
 }
 
-@test "a black hole on one data connection only: 75 at both ends within --timeout" {
-	receive recv out --timeout 1
+# failovers FILE: what both ends count must be the same, and not zero.
+failovers() {
+	[ "$(field send.json failovers)" -gt 0 ]
+	[ "$(field send.json failovers)" = "$(field recv.json failovers)" ]
+}
+
+# moved: both ends say 0 and counted failovers, and the output is IMAGE.
+moved() {
+	both_end 0 "${1-}"
+	same "$IMAGE" out
+	failovers
+	rm out
+}
+
+@test "a black hole on one data connection only: another one takes its place" {
+	receive recv out --timeout 1 --json=recv.json
 	proxy 2:hole=200000
-	send send "$IMAGE" -z none --bwlimit 1M -C 3 --timeout 1
-	both_end 75 $((5 + 3 * SLACK))
+	send send "$IMAGE" -z none --bwlimit 1M -C 3 --timeout 1 --json=send.json
+	moved
+}
+
+@test "a data connection that never gets through: another one takes its place" {
+	receive recv out --timeout 1 --json=recv.json
+	proxy 2:hole=0
+	send send "$IMAGE" -C 3 --timeout 1 --json=send.json
+	moved
+}
+
+@test "data connections that die before a packet is through bring nothing: 75 at both ends within --timeout" {
+	receive recv out --timeout 1
+	proxy +:reset=60000
+	send send "$IMAGE" -z none --packet-size 64K -C 3 --timeout 1
+	both_end 75 $((2 + 2 * SLACK))
+	says send '*Connection reset by peer; nothing has arrived on any channel for 1.0 s since'
 	nothing_left out
 }
 
-@test "a data connection that never gets through: 75 at both ends within --timeout" {
+@test "black holes on all data connections, old and new: 75 at both ends within --timeout" {
 	receive recv out --timeout 1
-	proxy 2:hole=0
-	send send "$IMAGE" -C 3 --timeout 1
-	both_end 75 $((3 + 2 * SLACK))
+	proxy +:hole=200000
+	send send "$IMAGE" -z none -C 3 --timeout 1
+	# Noticed after the timeout, replaced in vain, given up after another one.
+	both_end 75 $((5 + 3 * SLACK))
+	says send '*nothing has arrived on any channel for 1.0 s since'
 	nothing_left out
+}
+
+@test "each data connection dies after 300 kB, for a whole transfer: it goes on" {
+	for how in cut reset; do
+		for channels in 1 4; do
+			receive recv out --json=recv.json
+			proxy "+:$how=300000"
+			send send "$IMAGE" -z none --packet-size 64K -C "$channels" --json=send.json
+			moved
+			[ "$(field send.json pages_data)" = "$(field recv.json pages_data)" ]
+			end_proxy
+		done
+	done
+}
+
+@test "the same from standard input" {
+	receive recv out --json=recv.json
+	proxy +:reset=300000
+	STDIN=$IMAGE send send - -z none --packet-size 64K -C 3 --json=send.json
+	moved
+}
+
+@test "-v says which channel was lost, and why; without it only the summary counts" {
+	for verbose in -v ''; do
+		# shellcheck disable=SC2086 # an option or nothing
+		receive recv out $verbose --json=recv.json
+		proxy 1:cut=300000
+		# shellcheck disable=SC2086
+		send send "$IMAGE" -z none -C 1 $verbose --json=send.json
+		moved
+		for end in send recv; do
+			says "$end" "mfd-$end: *, 1 failover, hash *"
+			if [ -n "$verbose" ]; then
+				says "$end" "mfd-$end: channel 0: *connection *"
+				says "$end" "mfd-$end: channel 0: open again, generation 2"
+			else
+				! grep -q 'channel 0' "$end.err"
+			fi
+		done
+		end_proxy
+	done
 }
 
 @test "an answer that never comes: the sender gives up, and the receiver too" {
@@ -85,20 +157,18 @@ cleanup() {
 	done
 }
 
-@test "a connection cut between two packets, in order or by reset, is 75 at both ends, nothing left" {
+@test "a connection cut between two packets, in order or by reset: the transfer goes on" {
 	# Packets of 64 KiB of random pages that nothing codes: 80 + 16 + 65536 bytes.
 	packet=65632
 	# On the only channel when it is to have some: how packets fall to channels is nobody's promise.
 	for how in cut reset; do
 		for channels in 1 2; do
 			packets=$((channels == 1 ? 7 : 0))
-			receive recv out
+			receive recv out --json=recv.json
 			proxy "1:$how=$((64 + packets * packet))"
-			send send "$IMAGE" -C "$channels" --packet-size 64K -z none
-			both_end 75 $((2 + 2 * SLACK))
-			nothing_left out
-			kill "${PID[proxy]}"
-			reap proxy
+			send send "$IMAGE" -C "$channels" --packet-size 64K -z none --json=send.json
+			moved
+			end_proxy
 		done
 	done
 }

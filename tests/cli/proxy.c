@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A TCP proxy that does to connections what networks do to them.  It listens on a free port of 127.0.0.1, writes the number to
- * a file and forwards every connection to a port there.
+ * A TCP proxy that does to connections what networks do to them.  It listens on a free port of
+ * 127.0.0.1, writes the number to a file and forwards every connection to a port there.
  *
  *	proxy PORT-FILE TARGET-PORT [RULE...]
  *
- * A rule is CONNECTION:ACTION; connections count from 0 in the order they come in, * is each of them.  Bytes count from the client
- * (up) or, with a leading "back-", from the server (down), in one direction of one connection.
+ * A rule is CONNECTION:ACTION; connections count from 0 in the order they come in, * is each of
+ * them, + each but the first (which is control, where the server is mfd-recv), and N+ those from N
+ * on.  Bytes count from the client (up) or, with a leading "back-", from the server (down), in one
+ * direction of one connection.
  *
  *	delay=MS     each piece waits that long before it goes on
  *	cut=N        after N bytes both ends see the connection close in order (FIN)
@@ -14,11 +16,13 @@
  *	flip=N       the lowest bit of byte N is inverted
  *	hole=N       after N bytes nothing moves any more, in neither direction; the connection stays open
  *
- * SIGUSR1 makes a hole of every connection, SIGUSR2 of every second one.  It runs until it is killed.
+ * SIGUSR1 makes a hole of every connection, SIGUSR2 of every second one.  It runs until it is
+ * killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -31,7 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_CONNECTIONS 160
+#define MAX_CONNECTIONS 1000
 #define MAX_RULES 32
 #define PIECE 65536
 
@@ -40,7 +44,7 @@ enum action { DELAY, CUT, RESET, FLIP, HOLE };
 static const char *const action_names[] = { "delay", "cut", "reset", "flip", "hole" };
 
 struct rule {
-	int connection;          /* -1: each */
+	int first, last;         /* the connections it is for */
 	bool down;
 	enum action action;
 	uint64_t number;
@@ -91,11 +95,16 @@ static bool parse_rule(const char *text, struct rule *ret)
 	char *end, *equals = strchr(text, '=');
 	size_t i;
 
-	*ret = (struct rule){ .connection = -1 };
-	if (*text == '*')
+	*ret = (struct rule){ .first = *text == '+', .last = INT_MAX };
+	if (*text == '*' || *text == '+') {
 		end = (char *)(uintptr_t)text + 1;
-	else
-		ret->connection = (int)strtol(text, &end, 10);
+	} else {
+		ret->first = (int)strtol(text, &end, 10);
+		if (*end == '+')
+			end++;
+		else
+			ret->last = ret->first;
+	}
 	if (!equals || *end++ != ':')
 		return false;
 	ret->down = !strncmp(end, "back-", 5);
@@ -116,7 +125,8 @@ static const struct rule *find_rule(const struct proxy *p, const struct connecti
 	for (unsigned i = 0; i < p->rules; i++) {
 		const struct rule *r = &p->rule[i];
 
-		if (r->action == action && r->down == down && (r->connection < 0 || r->connection == c->index))
+		if (r->action == action && r->down == down && c->index >= r->first &&
+		    c->index <= r->last)
 			return r;
 	}
 	return NULL;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 
@@ -18,6 +20,7 @@ struct faulty {
 	struct channel *inner;
 	struct testing_faults *faults;
 	uint32_t id;
+	unsigned ordinal;            /* of the channel's connections, from 0 */
 	struct event shut;           /* shutdown() was called */
 
 	/* The thread that sends, and the one that receives: on control they are one. */
@@ -27,12 +30,19 @@ struct faulty {
 	bool hole;
 };
 
+static bool concerns(const struct faulty *f, const struct testing_fault *t)
+{
+	return (t->channel == f->id || t->channel == TESTING_EVERY) &&
+	       (!t->connections || f->ordinal < t->connections);
+}
+
 static const struct testing_fault *find_fault(const struct faulty *f, bool sending)
 {
 	for (unsigned i = 0; i < f->faults->count; i++) {
 		const struct testing_fault *t = &f->faults->fault[i];
 
-		if (t->kind != TESTING_PIECES && t->kind != TESTING_SLOW && t->sending == sending && (t->channel == f->id || t->channel == TESTING_EVERY))
+		if (t->kind != TESTING_PIECES && t->kind != TESTING_SLOW && t->sending == sending &&
+		    concerns(f, t))
 			return t;
 	}
 	return NULL;
@@ -43,7 +53,7 @@ static const struct testing_fault *find_kind(const struct faulty *f, enum testin
 	for (unsigned i = 0; i < f->faults->count; i++) {
 		const struct testing_fault *t = &f->faults->fault[i];
 
-		if (t->kind == kind && (t->channel == f->id || t->channel == TESTING_EVERY))
+		if (t->kind == kind && concerns(f, t))
 			return t;
 	}
 	return NULL;
@@ -65,12 +75,16 @@ static size_t before(const struct testing_fault *t, uint64_t moved, size_t size)
 	return t->at <= moved ? 0 : t->at - moved < size ? (size_t)(t->at - moved) : size;
 }
 
-/* Disconnecting a TCP socket resets the connection at once (connect(2), AF_UNSPEC). */
+/*
+ * Disconnecting a TCP socket resets the connection at once (connect(2), AF_UNSPEC).  By the bare
+ * system call: ThreadSanitizer takes connect() for the making of a descriptor, which other threads
+ * must not use at the same time.
+ */
 static void reset(struct channel *c)
 {
 	const struct sockaddr none = { .sa_family = AF_UNSPEC };
 
-	if (connect(c->ops->fd(c), &none, sizeof(none)) != 0)
+	if (syscall(SYS_connect, c->ops->fd(c), &none, sizeof(none)) != 0)
 		c->ops->shutdown(c);
 }
 
@@ -140,8 +154,8 @@ static void flip(struct faulty *f, const struct testing_fault *t, uint8_t *bytes
 }
 
 /* Receive @size bytes in pieces; *ret_got fewer at the end of the stream. */
-static bool recv_run(struct faulty *f, const struct testing_fault *t, uint8_t *bytes, size_t size, size_t *ret_got,
-		     struct mfd_error *err)
+static bool recv_run(struct faulty *f, const struct testing_fault *t, uint8_t *bytes, size_t size,
+		     size_t *ret_got, struct mfd_error *err)
 {
 	const struct testing_fault *slow = find_kind(f, TESTING_SLOW);
 	const size_t piece = slow ? 4096 : piece_of(f);
@@ -164,7 +178,8 @@ static bool recv_run(struct faulty *f, const struct testing_fault *t, uint8_t *b
 	return true;
 }
 
-static bool faulty_recv(struct channel *c, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err)
+static bool faulty_recv(struct channel *c, struct iovec *iov, unsigned iovs, size_t *ret_got,
+			struct mfd_error *err)
 {
 	struct faulty *f = (struct faulty *)c;
 	const struct testing_fault *t = find_fault(f, false);
@@ -198,7 +213,8 @@ static void count_control(const struct faulty *f)
 	atomic_store(&f->faults->control_received, f->received);
 }
 
-static bool faulty_send_some(struct channel *c, const void *bytes, size_t size, size_t *ret_moved, struct mfd_error *err)
+static bool faulty_send_some(struct channel *c, const void *bytes, size_t size, size_t *ret_moved,
+			     struct mfd_error *err)
 {
 	struct faulty *f = (struct faulty *)c;
 	const struct testing_fault *t = find_fault(f, true);
@@ -223,7 +239,8 @@ static bool faulty_send_some(struct channel *c, const void *bytes, size_t size, 
 	return true;
 }
 
-static bool faulty_recv_some(struct channel *c, void *buffer, size_t size, size_t *ret_moved, bool *ret_end, struct mfd_error *err)
+static bool faulty_recv_some(struct channel *c, void *buffer, size_t size, size_t *ret_moved,
+			     bool *ret_end, struct mfd_error *err)
 {
 	struct faulty *f = (struct faulty *)c;
 	const struct testing_fault *t = find_fault(f, false);
@@ -238,7 +255,8 @@ static bool faulty_recv_some(struct channel *c, void *buffer, size_t size, size_
 		*ret_end = t->kind == TESTING_FIN;
 		return t->kind != TESTING_RST || broken(err);
 	}
-	if (!f->inner->ops->recv_some(f->inner, buffer, n < piece ? n : piece, ret_moved, ret_end, err))
+	if (!f->inner->ops->recv_some(f->inner, buffer, n < piece ? n : piece, ret_moved, ret_end,
+				      err))
 		return false;
 	flip(f, t, buffer, *ret_moved);
 	count_control(f);
@@ -265,6 +283,10 @@ static void faulty_free(struct channel *c)
 {
 	struct faulty *f = (struct faulty *)c;
 
+	pthread_mutex_lock(&f->faults->lock);
+	if (f->id < MFD_MAX_CHANNELS && f->faults->live[f->id] == c)
+		f->faults->live[f->id] = NULL;
+	pthread_mutex_unlock(&f->faults->lock);
 	f->inner->ops->free(f->inner);
 	event_destroy(&f->shut);
 	free(f);
@@ -294,5 +316,25 @@ struct channel *testing_wrap(void *faults, uint32_t id, struct channel *inner)
 	f->id = id;
 	if (f->faults->look)
 		f->faults->look(f->faults->look_opaque, id, inner->ops->fd(inner));
+	if (id >= MFD_MAX_CHANNELS)
+		return &f->channel;
+	pthread_mutex_lock(&f->faults->lock);
+	f->ordinal = f->faults->made[id]++;
+	f->faults->live[id] = &f->channel;
+	pthread_mutex_unlock(&f->faults->lock);
 	return &f->channel;
+}
+
+bool testing_kill(struct testing_faults *faults, uint32_t id, enum testing_fault_kind kind)
+{
+	struct faulty *f;
+
+	pthread_mutex_lock(&faults->lock);
+	f = (struct faulty *)faults->live[id];
+	if (f && kind == TESTING_RST)
+		reset(f->inner);
+	else if (f)
+		f->inner->ops->shutdown(f->inner);
+	pthread_mutex_unlock(&faults->lock);
+	return f;
 }

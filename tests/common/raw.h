@@ -246,6 +246,13 @@ static inline void raw_open(struct raw_sender *s, uint16_t port, uint32_t channe
 		s->data[i] = raw_open_data(s, i, 1);
 }
 
+static inline void raw_close_data(struct raw_sender *s, uint32_t channel)
+{
+	if (s->data[channel] >= 0)
+		close(s->data[channel]);
+	s->data[channel] = -1;
+}
+
 static inline void raw_close(struct raw_sender *s)
 {
 	close(s->control);
@@ -320,11 +327,21 @@ static inline void raw_zero(struct raw_sender *s, uint32_t channel, uint32_t rou
 	totals_add(&s->totals, &one);
 }
 
-static inline void raw_sync(struct raw_sender *s, uint32_t channel, uint32_t round)
+/* SYNC that says there are @batches. */
+static inline void raw_sync_of(struct raw_sender *s, uint32_t channel, uint32_t round,
+			       uint64_t batches)
 {
-	struct raw_packet p = { .header = { .kind = WIRE_SYNC, .round = round, .sequence = s->sequence[channel]++ } };
+	struct raw_packet p = { .header = { .kind = WIRE_SYNC,
+					    .round = round,
+					    .sequence = s->sequence[channel]++,
+					    .batch = batches } };
 
 	raw_put(s->data[channel], &p);
+}
+
+static inline void raw_sync(struct raw_sender *s, uint32_t channel, uint32_t round)
+{
+	raw_sync_of(s, channel, round, s->totals.packets);
 }
 
 static inline struct wire_end raw_end_of(const struct raw_sender *s, uint32_t rounds, uint64_t hash)
@@ -346,8 +363,10 @@ static inline void raw_finish(struct raw_sender *s)
 	struct wire_message m;
 	struct wire_end end;
 
-	for (uint32_t i = 0; i < s->hello.channels; i++)
-		raw_sync(s, i, 0);
+	for (uint32_t i = 0; i < s->hello.channels; i++) {
+		if (s->data[i] >= 0)
+			raw_sync(s, i, 0);
+	}
 	raw_expect(s->control, WIRE_SYNC_DONE, &m);
 	end = raw_end_of(s, 1, s->totals.sum);
 	raw_say_end(s, &end);

@@ -153,6 +153,7 @@ struct testing_fault {
 	enum testing_fault_kind kind;
 	bool sending;                /* while sending, else while receiving; PIECES is for both */
 	uint64_t at;                 /* bytes that pass before */
+	unsigned connections;        /* of each channel only the first so many; 0: all of them */
 };
 
 /* What a wrap's opaque points to. */
@@ -164,10 +165,20 @@ struct testing_faults {
 	void *look_opaque;
 	_Atomic unsigned fired;      /* how many did go wrong */
 	_Atomic uint64_t control_sent, control_received; /* bytes on the control connection */
+
+	pthread_mutex_t lock;        /* Guards; all zeros is a mutex: */
+	unsigned made[MFD_MAX_CHANNELS]; /* connections so far */
+	struct channel *live[MFD_MAX_CHANNELS]; /* the last of them, if it still exists */
 };
 
 /* As send_params.wrap and recv_params.wrap. */
 struct channel *testing_wrap(void *faults, uint32_t id, struct channel *inner);
+
+/*
+ * Any thread, now: the connection that a data channel has goes wrong, by RST or FIN.  False if it
+ * has none.
+ */
+bool testing_kill(struct testing_faults *faults, uint32_t id, enum testing_fault_kind kind);
 
 /* ---- Both ends in one process. ---- */
 

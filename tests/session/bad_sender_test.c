@@ -142,7 +142,7 @@ static void change_round(struct raw_packet *p)
 static void a_packet_of_a_later_round_is_76(void **state)
 {
 	(void)state;
-	bad_packet(__func__, change_round, MFD_PROTOCOL, "packet of round 1 before SYNC(0)");
+	bad_packet(__func__, change_round, MFD_PROTOCOL, "packet of round 1 before SYNC_DONE(0)");
 }
 
 static void change_region(struct raw_packet *p)
@@ -279,7 +279,87 @@ static void data_behind_sync_and_before_sync_done_is_76(void **state)
 	scene_end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 before SYNC_DONE(0)");
 }
 
-static void data_of_a_round_behind_its_sync_is_76(void **state)
+static void data_of_a_round_that_is_over_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	raw_sync(&sender, 1, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	raw_pages(&sender, 0, 0, &s.image, 0, 8);
+	scene_end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 0, which is over");
+}
+
+/*
+ * What comes back from a lost channel goes on the others, which may have sent SYNC already; then it
+ * is sent again.
+ */
+static void data_may_follow_sync_until_the_round_is_complete(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_sync_of(&sender, 0, 0, 4);
+	scene_send_all(&sender, &s.image);
+	raw_finish(&sender);
+	raw_close(&sender);
+	scene_end_well(&s);
+}
+
+/* All channels have reported, and one batch is still missing. */
+static void sync_done_waits_for_all_batches(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	for (uint32_t i = 0; i < 3; i++)
+		raw_pages(&sender, 1, 0, &s.image, i * 8, 8);
+	raw_sync_of(&sender, 0, 0, 4);
+	raw_sync_of(&sender, 1, 0, 4);
+	scene_expect_ack(&sender, 1, 4);
+	do
+		assert_true(raw_hear(sender.control, &m));
+	while (m.type == WIRE_ACK);
+	assert_int_equal(m.type, WIRE_HEARTBEAT); /* a second later it is not complete */
+	raw_pages(&sender, 0, 0, &s.image, 24, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	scene_end_well(&s);
+}
+
+static void sync_that_counts_other_batches_is_76(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_sync_of(&sender, 0, 0, 4);
+	raw_sync_of(&sender, 0, 0, 5);
+	scene_end_badly(&s, &sender, MFD_PROTOCOL, "SYNC(0) with 5 batches behind one with 4");
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_send_all(&sender, &s.image);
+	raw_sync_of(&sender, 0, 0, 3);
+	raw_sync_of(&sender, 1, 0, 3);
+	scene_end_badly(&s, &sender, MFD_PROTOCOL, "more batches than SYNC(0) says there are");
+}
+
+static void sync_of_the_next_round_before_sync_done_is_76(void **state)
 {
 	struct raw_sender sender;
 	struct testing_scene s;
@@ -288,23 +368,23 @@ static void data_of_a_round_behind_its_sync_is_76(void **state)
 	scene_begin(&s, __func__);
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	raw_sync(&sender, 0, 0);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	scene_end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 0, which is over");
+	raw_sync(&sender, 0, 1);
+	scene_end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 before SYNC_DONE(0)");
 }
 
-static void sync_twice_is_76(void **state)
+static void sync_twice_is_as_good_as_once(void **state)
 {
 	struct raw_sender sender;
 	struct testing_scene s;
 
 	(void)state;
-	for (uint32_t round = 0; round < 2; round++) {
-		scene_begin(&s, __func__);
-		raw_open(&sender, s.pair.port, 2, s.image.size);
-		raw_sync(&sender, 0, 0);
-		raw_sync(&sender, 0, round);
-		scene_end_badly(&s, &sender, MFD_PROTOCOL, round ? "before SYNC_DONE(0)" : "which is over");
-	}
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_send_all(&sender, &s.image);
+	raw_sync(&sender, 0, 0);
+	raw_finish(&sender);
+	raw_close(&sender);
+	scene_end_well(&s);
 }
 
 static void end_before_any_round_is_complete_is_76(void **state)
@@ -552,8 +632,12 @@ int main(void)
 		cmocka_unit_test(a_payload_that_cannot_be_decoded_is_65),
 		cmocka_unit_test(a_second_round_that_was_not_announced_is_76),
 		cmocka_unit_test(data_behind_sync_and_before_sync_done_is_76),
-		cmocka_unit_test(data_of_a_round_behind_its_sync_is_76),
-		cmocka_unit_test(sync_twice_is_76),
+		cmocka_unit_test(data_of_a_round_that_is_over_is_76),
+		cmocka_unit_test(data_may_follow_sync_until_the_round_is_complete),
+		cmocka_unit_test(sync_done_waits_for_all_batches),
+		cmocka_unit_test(sync_that_counts_other_batches_is_76),
+		cmocka_unit_test(sync_of_the_next_round_before_sync_done_is_76),
+		cmocka_unit_test(sync_twice_is_as_good_as_once),
 		cmocka_unit_test(end_before_any_round_is_complete_is_76),
 		cmocka_unit_test(end_of_more_rounds_than_there_were_is_76),
 		cmocka_unit_test(end_with_wrong_totals_is_65),

@@ -622,6 +622,94 @@ static void sync_is_sent_again_on_a_new_generation(void **state)
 	scene_end_well(&s);
 }
 
+/* The others go on without it. */
+static void a_channel_given_up_for_good_is_not_waited_for(void **state)
+{
+	struct raw_sender sender;
+	struct testing_scene s;
+
+	(void)state;
+	for (unsigned came = 0; came < 2; came++) {
+		scene_begin(&s, __func__);
+		raw_begin(&sender, s.pair.port, 2, s.image.size);
+		sender.data[0] = raw_open_data(&sender, 0, 1);
+		if (came) {
+			sender.data[1] = raw_open_data(&sender, 1, 1);
+			raw_pages(&sender, 1, 0, &s.image, 24, 8);
+			scene_expect_ack(&sender, 1, 1);
+		}
+		say_down(&sender, 1, 1);
+		assert_int_equal(expect_fenced(&sender, 1, 1), came);
+		for (uint32_t i = 0; i < 4 - came; i++)
+			raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+		raw_close_data(&sender, 1);
+		raw_finish(&sender);
+		raw_close(&sender);
+		scene_end_well(&s);
+	}
+}
+
+/*
+ * The others had closed the round when it came: its SYNC says nothing, and what comes next counts.
+ */
+static void sync_of_a_round_that_is_over_is_skipped(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	say_down(&sender, 1, 1);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 0);
+	raw_close_data(&sender, 1);
+	for (uint32_t i = 0; i < 4; i++)
+		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+	raw_sync(&sender, 0, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	sender.data[1] = raw_open_data(&sender, 1, 2);
+	sender.sequence[1] = 0;
+	raw_sync(&sender, 1, 0);
+	raw_sync(&sender, 1, 1);
+	scene_expect_ack(&sender, 1, 2);
+	raw_sync(&sender, 0, 1);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	assert_int_equal(m.sync_done.round, 1);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	testing_scene_destroy(&s);
+}
+
+/* Who notices says so. */
+static void a_receiver_that_loses_a_channel_says_so(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 2, s.image.size);
+	raw_pages(&sender, 1, 0, &s.image, 0, 8);
+	raw_close_data(&sender, 1);
+	raw_expect(sender.control, WIRE_CHANNEL_DOWN, &m);
+	assert_int_equal(m.fence.channel, 1);
+	assert_int_equal(m.fence.generation, 1);
+	say_down(&sender, 1, 1);
+	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
+	sender.data[1] = raw_open_data(&sender, 1, 2);
+	sender.sequence[1] = 0;
+	for (uint32_t i = 1; i < 4; i++)
+		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
+	raw_finish(&sender);
+	raw_close(&sender);
+	testing_join(&s.pair);
+	assert_int_equal(s.pair.receiver.stats.failovers, 1);
+	assert_true(testing_sink_complete(&s.sink));
+	testing_scene_destroy(&s);
+}
+
 static void channel_down_for_no_channel_is_76(void **state)
 {
 	struct raw_sender sender;
@@ -689,6 +777,9 @@ int main(void)
 		cmocka_unit_test(an_older_generation_is_dropped),
 		cmocka_unit_test(a_connection_given_up_before_it_came_stays_out),
 		cmocka_unit_test(sync_is_sent_again_on_a_new_generation),
+		cmocka_unit_test(a_channel_given_up_for_good_is_not_waited_for),
+		cmocka_unit_test(sync_of_a_round_that_is_over_is_skipped),
+		cmocka_unit_test(a_receiver_that_loses_a_channel_says_so),
 		cmocka_unit_test(channel_down_for_no_channel_is_76),
 		cmocka_unit_test(silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody),
 	};

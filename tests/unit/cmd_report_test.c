@@ -153,6 +153,22 @@ static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 	assert_string_equal(text, "bound by reading the source: 0 % of the channels' time");
 }
 
+static void the_summary_counts_failovers_if_there_were_any(void **state)
+{
+	struct mfd_stats s = done();
+	char text[SUMMARY_TEXT];
+
+	(void)state;
+	summary_text(&s, text);
+	assert_null(strstr(text, "failover"));
+	s.failovers = 1;
+	summary_text(&s, text);
+	assert_non_null(strstr(text, "zstd level 1, 1 failover, hash "));
+	s.failovers = 12;
+	summary_text(&s, text);
+	assert_non_null(strstr(text, "zstd level 1, 12 failovers, hash "));
+}
+
 static void the_summary_fits_with_the_largest_numbers(void **state)
 {
 	struct mfd_stats s;
@@ -169,7 +185,7 @@ static void the_summary_fits_with_the_largest_numbers(void **state)
 	s.method = "auto";
 	s.level = 19;
 	summary_text(&s, text);
-	assert_non_null(strstr(text, ", auto up to level 19, hash "));
+	assert_non_null(strstr(text, ", auto up to level 19, 18446744073709551615 failovers, hash "));
 	assert_string_equal(text + strlen(text) - strlen(", committed"), ", committed");
 	summary_channel(&s, MFD_MAX_CHANNELS - 1, text);
 	assert_string_equal(text + strlen(text) - 2, " s");
@@ -376,7 +392,7 @@ static void the_summary_event_has_its_keys(void **state)
 	s.channel[0] = (struct mfd_channel_stats){ 1, 2, 3, 4, 5, 6, 7 };
 	got = json_of(speak_summary, &s);
 	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
-			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"rounds\":1,"
+			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"rounds\":1,\"failovers\":0,"
 			    "\"elapsed_ns\":910000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
 			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
 			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
@@ -414,7 +430,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 
 	(void)state;
 	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\","
-			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"rounds\":0,"
+			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"rounds\":0,\"failovers\":0,"
 			    "\"elapsed_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
 			    "\"committed\":false,\"per_channel\":[]}\n");
 	free(got);
@@ -446,6 +462,7 @@ int main(void)
 		cmocka_unit_test(the_summary_has_everything_on_one_line),
 		cmocka_unit_test(a_backend_is_named_that_is_not_the_methods_own),
 		cmocka_unit_test(the_summary_of_an_empty_image_divides_by_nothing),
+		cmocka_unit_test(the_summary_counts_failovers_if_there_were_any),
 		cmocka_unit_test(the_summary_fits_with_the_largest_numbers),
 		cmocka_unit_test(what_took_most_of_the_time_is_named),
 		cmocka_unit_test(a_line_says_how_much_how_fast_how_long_and_the_phase),

@@ -211,6 +211,52 @@ static void exit_beats_batches_and_syncs(void **state)
 	take_batch(f, 1, 2);
 }
 
+static void take_interrupt(struct fixture *f, unsigned channel)
+{
+	struct batch *batch;
+
+	assert_int_equal(handoff_take(f->handoff[channel], &batch), HANDOFF_INTERRUPT);
+}
+
+static void an_interrupt_beats_batches_and_syncs_and_loses_none(void **state)
+{
+	struct fixture *f = *state;
+
+	publish(f->handoff[0], 1);
+	handoff_request_sync(f->handoff[0]);
+	handoff_interrupt(f->handoff[0]);
+	take_interrupt(f, 0);
+	take_batch(f, 0, 1);
+	take_sync(f, 0);
+}
+
+static void exit_beats_an_interrupt(void **state)
+{
+	struct fixture *f = *state;
+	struct batch *batch;
+
+	handoff_interrupt(f->handoff[0]);
+	handoff_request_exit(f->handoff[0]);
+	assert_int_equal(handoff_take(f->handoff[0], &batch), HANDOFF_EXIT);
+}
+
+/* One token for all of them: the next one belongs to a batch. */
+static void interrupts_that_nobody_took_yet_are_one(void **state)
+{
+	struct fixture *f = *state;
+	int tokens;
+
+	for (unsigned i = 0; i < 3; i++) {
+		handoff_interrupt(f->handoff[0]);
+		handoff_interrupt(f->handoff[0]);
+		publish(f->handoff[0], i);
+		take_interrupt(f, 0);
+		take_batch(f, 0, i);
+	}
+	assert_int_equal(sem_getvalue(&f->handoff[0]->tokens, &tokens), 0);
+	assert_int_equal(tokens, 0);
+}
+
 static void exit_may_be_requested_twice(void **state)
 {
 	struct fixture *f = *state;
@@ -326,6 +372,32 @@ static void find_skips_channels_with_a_pending_sync(void **state)
 		take_sync(f, i);
 	assert_int_equal(handoff_find(&f->set), 2);
 	assert_int_equal(handoff_find(&f->set), 0);
+}
+
+/* What was published before it was closed is taken as ever, and a SYNC behind it too. */
+static void find_skips_channels_that_are_closed(void **state)
+{
+	struct fixture *f = *state;
+	int posted;
+
+	publish(f->handoff[1], 7);
+	handoff_close(f->handoff[1]);
+	assert_int_equal(handoff_find(&f->set), 0);
+	assert_int_equal(handoff_find(&f->set), 2);
+	assert_int_equal(handoff_find(&f->set), 0);
+	take_batch(f, 1, 7);
+	handoff_request_sync(f->handoff[1]);
+	take_sync(f, 1);
+	handoff_close(f->handoff[0]);
+	handoff_close(f->handoff[2]);
+	assert_int_equal(handoff_find(&f->set), -1);
+
+	sleeper_announce(&f->sleeper);
+	handoff_open(f->handoff[1], &f->sleeper);
+	assert_int_equal(sem_getvalue(&f->sleeper.wake, &posted), 0);
+	assert_int_equal(posted, 1);
+	sleeper_retract(&f->sleeper);
+	assert_int_equal(handoff_find(&f->set), 1);
 }
 
 static void the_shared_words_have_their_own_cache_lines(void **state)
@@ -444,6 +516,9 @@ int main(void)
 		TEST(a_sync_without_batches_comes_alone),
 		TEST(one_token_is_one_job),
 		TEST(exit_beats_batches_and_syncs),
+		TEST(an_interrupt_beats_batches_and_syncs_and_loses_none),
+		TEST(exit_beats_an_interrupt),
+		TEST(interrupts_that_nobody_took_yet_are_one),
 		TEST(exit_may_be_requested_twice),
 		TEST(a_token_without_work_aborts),
 		TEST(a_second_pending_sync_aborts),
@@ -452,6 +527,7 @@ int main(void)
 		TEST(find_goes_round_the_channels),
 		TEST(find_skips_full_channels),
 		TEST(find_skips_channels_with_a_pending_sync),
+		TEST(find_skips_channels_that_are_closed),
 		TEST(the_shared_words_have_their_own_cache_lines),
 		TEST(a_wake_for_nobody_leaves_no_post),
 		TEST(two_wakes_for_one_announcement_are_one_post),

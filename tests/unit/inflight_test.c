@@ -318,7 +318,8 @@ static void a_drained_log_is_opened_again_as_new(void **state)
 		for (unsigned i = 0; i <= round; i++)
 			inflight_close(f);
 		assert_false(inflight_reserve(f));
-		assert_true(aborts_with(reopen, f, "mfd: in flight: used again before it was drained\n"));
+		assert_true(aborts_with(reopen, f,
+					"mfd: in flight: used again before it was drained\n"));
 		inflight_drain(f, on_returned, &seen);
 		inflight_reopen(f);
 		assert_int_equal(inflight_take_sequence(f), 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of batches that came back: nothing is lost, nothing comes twice, whoever puts and however many.
+ * The list of batches that came back: nothing is lost, nothing comes twice, whoever puts and
+ * however many.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -216,14 +216,17 @@ static void a_wait_that_was_interrupted_goes_on_where_it_was(void **state)
 	scratch_fill(expected, size, 0);
 	memset(expected + size, 0, P - 100);
 	for (size_t at = 0; at < size; at += 1000) {
-		assert_int_equal(write(f->fds[1], expected + at, size - at < 1000 ? size - at : 1000),
-				 size - at < 1000 ? size - at : 1000);
+		assert_int_equal(
+			write(f->fds[1], expected + at, size - at < 1000 ? size - at : 1000),
+			size - at < 1000 ? size - at : 1000);
 		event_raise(&f->stop);
-		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end,
+						  &err));
 		assert_int_equal(err.status, MFD_TRY_AGAIN);
 		event_clear(&f->stop);
 		assert_int_equal(pthread_create(&thread, NULL, raise_when_read, f), 0);
-		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end, &err));
+		assert_false(f->source->ops->next(f->source, MAX_PAGES, buffer, &f->stop, &b, &end,
+						  &err));
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		event_clear(&f->stop);
 	}

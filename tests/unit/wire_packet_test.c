@@ -356,7 +356,6 @@ static void sync_packet_with_pages_is_refused(void **state)
 		{ 6, 2, WIRE_FLAG_RAW, "flags of SYNC: 0x1 in place of zero" },
 		{ 6, 2, WIRE_FLAG_AGAIN, "flags of SYNC: 0x2 in place of zero" },
 		{ 12, 4, 1, "region of SYNC" },
-		{ 24, 8, 1, "batch id of SYNC" },
 		{ 32, 8, 1, "first page of SYNC" },
 		{ 40, 8, 1, "pages of SYNC" },
 		{ 48, 4, 1, "data pages: 0x1 in place of zero" },
