@@ -7,20 +7,23 @@
  * Who is there: the producer, a sender thread for each channel, a door that may open at any
  * moment (error, cancel), and memory, which is late. The producer walks two rounds of batches
  * and ends each with a SYNC on every channel; a sender thread writes, or its connection is
- * lost, or it stalls until the door shuts its socket. What a lost channel holds goes to the
- * `returned` list, and the producer sends it again elsewhere. The log of packets in flight is
- * not in here: it never meets the hand-off's words.
+ * lost, or it stalls until the door shuts its socket. The control thread may give a connection
+ * up at any moment, and shuts it; an opener brings the next one; both interrupt the sender
+ * thread. What a lost channel holds goes to the `returned` list, and the producer sends it again
+ * wherever there is room. The log of packets in flight and the fence are not in here: they never
+ * meet the hand-off's words, and only delay the opener.
  *
  * How memory is late:
  *	slot contents     a write may arrive at any later time, in any order; a release store waits
  *	                  for those before it.  A read may be satisfied early, before the flag that
  *	                  permits it was read; an acquire forbids it.
- *	done, SYNC, stop  a waker's stores sit in its store buffer (first in, first out) until memory
+ *	done, SYNC, open, stop
+ *	                  a waker's stores sit in its store buffer (first in, first out) until memory
  *	                  takes them, or a fence drains it.
  *	announced         the same for the producer.
  * A read-modify-write drains its own buffer. Semaphores are taken for less than POSIX promises:
- * a token shows the words (fill, pending_sync, exit) stored before it, but nothing of a slot's
- * contents, so that the proof of these rests on `fill` and `done` alone.
+ * a token shows the words (fill, pending_sync, interrupt, exit) stored before it, but nothing of a
+ * slot's contents, so that the proof of these rests on `fill` and `done` alone.
  *
  * What is proved: nobody waits for ever (invalid end states), with and without the door; a
  * token always finds work; the sender thread reads what was published, in ring order, and
@@ -37,6 +40,12 @@
 #ifndef LOSSES
 #define LOSSES 1		/* how many connections may be lost */
 #endif
+#ifndef GIVEN_UP
+#define GIVEN_UP 0		/* how many more the control thread may give up */
+#endif
+#ifndef REOPENS
+#define REOPENS 0		/* how many of the lost ones are opened again */
+#endif
 #ifndef ROUND_1
 #define ROUND_1 3		/* the last batch of round 1: one more than there are slots */
 #endif
@@ -44,12 +53,11 @@
 #define ROUND_2 4
 #endif
 
+/* No connection, and none to come: the session ends by its timeout. */
 #if CHANNELS == 2
-#define ALL_LOST (lost[0] && lost[1])
-#define ANY_LOST (lost[0] || lost[1])
+#define HOPELESS (lost[0] && lost[1] && reopens == 0 && !opening && !opened[0] && !opened[1])
 #else
-#define ALL_LOST lost[0]
-#define ANY_LOST lost[0]
+#define HOPELESS (lost[0] && reopens == 0 && !opening && !opened[0])
 #endif
 
 #define AT(c, i) ((c) * SLOTS + (i))
@@ -61,6 +69,7 @@
 /* Contents of store buffers: 1..SLOTS is a flip of that slot's bit in `done`. */
 #define BUFFER_SYNC 10
 #define BUFFER_STOP 11
+#define BUFFER_OPEN 12
 
 /* Memory as all can see it. */
 byte slot[2];
@@ -68,6 +77,7 @@ bool fill[2];
 bool done[2];
 bool pending_sync[CHANNELS];
 bool exit[CHANNELS];
+bool interrupt[CHANNELS];
 byte tokens[CHANNELS];
 bool announced;
 byte wake;
@@ -79,12 +89,20 @@ byte late_answer[2];
 bool late_announced;
 byte buffer[CHANNELS + 1];
 
-/* Under a mutex: batches of lost channels, and which are lost. */
+/* Under a mutex: batches of lost channels, and what became of connections. */
 byte returned;
+bool given_up[CHANNELS];
+bool opened[CHANNELS];
+byte changes;
+
+/* The sender thread's word: closed, in the code. */
 bool lost[CHANNELS];
 
 /* The world outside. */
 byte losses = LOSSES;
+byte giving_up = GIVEN_UP;
+byte reopens = REOPENS;
+bool opening;
 bool stalled;
 bool shut;
 bool over;
@@ -100,6 +118,7 @@ inline drain(p)
 		if
 		:: buffer[p] == 0 -> skip
 		:: buffer[p] == BUFFER_SYNC -> pending_sync[p] = false
+		:: buffer[p] == BUFFER_OPEN -> lost[p] = false
 		:: buffer[p] == BUFFER_STOP -> stop = true
 		:: else -> done[AT(p, buffer[p] - 1)] = !done[AT(p, buffer[p] - 1)]
 		fi;
@@ -171,13 +190,63 @@ inline request_exit(c)
 	tokens[c]++
 }
 
+/* handoff_interrupt(): one token for each false -> true. */
+inline request_interrupt(c)
+{
+	atomic { was = interrupt[c]; interrupt[c] = true };
+#ifdef NO_INTERRUPT_ONCE
+	was = false;
+#endif
+	if
+	:: was
+	:: else -> tokens[c]++
+	fi
+}
+
+#if GIVEN_UP > 0
+/* The control thread: the receiver says, or its heartbeats, that this connection is of no use. */
+proctype Control()
+{
+	byte c;
+	bool was;
+
+end:
+	do
+	:: atomic { giving_up > 0 && !over ->
+		giving_up--;
+#if CHANNELS == 2
+		if
+		:: c = 0
+		:: c = 1
+		fi;
+#endif
+		given_up[c] = given_up[c] || !lost[c] };
+		request_interrupt(c)
+	od
+}
+#endif
+
+#if REOPENS > 0
+proctype Opener(byte c)
+{
+	bool was;
+
+end:
+	do
+	:: atomic { lost[c] && reopens > 0 && !opened[c] && !over -> reopens--; opening = true };
+		atomic { opened[c] = true; opening = false };
+		request_interrupt(c)
+	od
+}
+#endif
+
 proctype Door()
 {
 	bool owes;
 
 	if
 	:: true					/* an error or a cancel, at any moment */
-	:: true -> (stalled || over)		/* or only when a deadline has passed */
+	:: true -> (stalled || over || HOPELESS) /* or only when a deadline has passed */
 	fi;
 	if
 	:: over
@@ -194,17 +263,60 @@ proctype Door()
 	fi
 }
 
+inline let_go()
+{
+	gone = true;
+	lost[c] = true;
+	given_up[c] = false;
+	changes++
+}
+
+/*
+ * The hand-off was interrupted. The flag was cleared when the token was taken, so who sets it
+ * from now on is heard again.
+ */
+inline handle_interrupt()
+{
+	atomic {
+		if
+		:: given_up[c] && !gone -> let_go()
+		:: else
+		fi
+	};
+	atomic {
+		if
+		:: gone && opened[c] ->
+			opened[c] = false;
+			gone = false;
+			changes++;
+			store(c, BUFFER_OPEN);
+			up = true
+		:: else
+		fi
+	};
+	if
+	:: up ->
+		up = false;
+#ifndef NO_OPEN_WAKE
+		wake_producer(c)
+#endif
+	:: else
+	fi
+}
+
 /* The sender thread's write: done, or the connection is lost, or nobody reads at the other end. */
 inline write_packet()
 {
 	result = WRITTEN;
 	if
 	:: !gone
-	:: atomic { !gone && losses > 0 -> losses--; gone = true; lost[c] = true }
+	:: atomic { !gone && losses > 0 -> losses--; let_go() }
 	:: !gone ->
 		stalled = true;
-		(shut);
-		result = STOPPED
+		if
+		:: shut -> result = STOPPED
+		:: atomic { given_up[c] -> let_go() }
+		fi
 	:: gone
 	fi;
 	if
@@ -278,6 +390,8 @@ inline handle_sync()
 
 #define HAS_SYNC (pending_sync[c] && buffer[c] != BUFFER_SYNC)	/* not cleared by ourselves */
 
+#define GO (!exit[c] && !interrupt[c])
+
 proctype Sender(byte c)
 {
 	bool mine[SLOTS];	/* done, with what is still in our store buffer */
@@ -286,6 +400,7 @@ proctype Sender(byte c)
 	mtype result;
 	bool gone;
 	bool owes;
+	bool up;
 #ifdef NO_TAKE_ACQUIRE
 	byte early;
 #endif
@@ -298,12 +413,14 @@ proctype Sender(byte c)
 		atomic { tokens[c] > 0 -> tokens[c]-- };
 		if
 		:: exit[c] -> break
+		:: atomic { !exit[c] && interrupt[c] -> interrupt[c] = false };
+			handle_interrupt()
 #ifdef NO_TOKEN_ORDER
-		:: !exit[c] && HAS_SYNC -> handle_sync()
-		:: !exit[c] && !HAS_SYNC && HAS_BATCH -> handle_batch()
+		:: GO && HAS_SYNC -> handle_sync()
+		:: GO && !HAS_SYNC && HAS_BATCH -> handle_batch()
 #else
-		:: !exit[c] && HAS_BATCH -> handle_batch()
-		:: !exit[c] && !HAS_BATCH && HAS_SYNC -> handle_sync()
+		:: GO && HAS_BATCH -> handle_batch()
+		:: GO && !HAS_BATCH && HAS_SYNC -> handle_sync()
 #endif
 		:: else -> assert(false)	/* a token without work */
 		fi
@@ -333,7 +450,7 @@ inline look_for_slot()
 		}
 	:: atomic { n == CHANNELS -> break }
 	od;
-	ready = (found != NONE || stop || ALL_LOST)
+	ready = (found != NONE || stop)
 }
 
 inline look_for_syncs()
@@ -491,7 +608,7 @@ proctype Producer()
 	byte got;
 	bool ready;
 	bool owes;
-	bool lost_before;
+	byte changes_before;
 #ifdef NO_ACQUIRE_FENCE
 	byte early;
 #endif
@@ -503,12 +620,12 @@ proctype Producer()
 		:: job != 0 ->
 			WAIT_UNTIL(look_for_slot());
 			if
-			:: stop || ALL_LOST -> break
+			:: stop -> break
 			:: else
 			fi;
 			publish()
 		:: else ->
-			lost_before = ANY_LOST;
+			changes_before = changes;
 			WAIT_UNTIL(look_for_syncs());
 			if
 			:: stop -> break
@@ -520,11 +637,11 @@ proctype Producer()
 #endif
 			WAIT_UNTIL(look_for_syncs());
 			if
-			:: stop || ALL_LOST -> break
+			:: stop -> break
 			:: else
 			fi;
 			if
-			:: returned != 0 || lost_before != ANY_LOST	/* not yet: send that, and SYNC again */
+			:: returned != 0 || changes_before != changes	/* not yet: send that, and SYNC again */
 			:: else ->
 				/* The round has ended: all of it has been written. */
 				assert(delivered == (BIT(last + 1) - 2));
@@ -543,7 +660,7 @@ proctype Producer()
 	request_exit(1);
 #endif
 	if
-	:: stop || ALL_LOST -> shut = true
+	:: stop -> shut = true
 	:: else
 	fi;
 	(left == CHANNELS);			/* join */
@@ -573,6 +690,15 @@ init {
 	atomic {
 		run Memory();
 		run Door();
+#if GIVEN_UP > 0
+		run Control();
+#endif
+#if REOPENS > 0
+		run Opener(0);
+#if CHANNELS == 2
+		run Opener(1);
+#endif
+#endif
 		run Sender(0);
 #if CHANNELS == 2
 		run Sender(1);

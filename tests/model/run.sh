@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Run the model of the hand-off: whole, in three sizes, which must pass with every state visited;
+# Run the model of the hand-off: whole, in several sizes, which must pass with every state visited;
 # and with one part left out at a time, which must fail, and for the reason that is expected.  One
 # line each.  Exit 77 if spin is not installed.
 set -u
@@ -78,7 +78,9 @@ must_fail() # what is left out, part of what pan must say, options
 
 must_pass "one channel, two slots" -DCHANNELS=1 -DLOSSES=1 -DROUND_1=5 -DROUND_2=7
 must_pass "two channels" -DCHANNELS=2 -DLOSSES=0 -DROUND_1=3 -DROUND_2=4
-must_pass "two channels, one is lost" -DCHANNELS=2 -DLOSSES=1 -DROUND_1=2 -DROUND_2=3
+must_pass "two channels, one is lost" -DCHANNELS=2 -DLOSSES=1 -DROUND_1=1 -DROUND_2=2
+must_pass "lost and opened again" -DCHANNELS=1 -DLOSSES=1 -DREOPENS=1 -DROUND_1=2 -DROUND_2=3
+must_pass "given up and opened again" -DCHANNELS=1 -DLOSSES=0 -DGIVEN_UP=1 -DREOPENS=1 -DROUND_1=1 -DROUND_2=2
 must_pass "two slots, late wakes" -DCHANNELS=1 -DLOSSES=1 -DROUND_1=5 -DROUND_2=7 -DLATE_WAKE
 
 asleep='invalid end state'
@@ -94,6 +96,8 @@ must_fail NO_RELEASE "$content"
 must_fail NO_TAKE_ACQUIRE "$content"
 must_fail NO_DONE_RELEASE "$answer"
 must_fail NO_ACQUIRE_FENCE "$answer"
+must_fail NO_OPEN_WAKE "$asleep" -DREOPENS=1 -DROUND_1=2 -DROUND_2=3
+must_fail NO_INTERRUPT_ONCE 'assertion violated 0' -DLOSSES=0 -DGIVEN_UP=2 -DROUND_1=1 -DROUND_2=2
 must_fail NO_SYNC_ON_LOST 'delivered==' -DCHANNELS=2 -DROUND_1=2 -DROUND_2=3
 
 [ "$failures" -eq 0 ] || { echo "model: $failures of the above are not as they must be"; exit 1; }
