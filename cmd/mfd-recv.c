@@ -3,6 +3,7 @@
  * mfd-recv: take an image from an mfd-send.
  */
 #include <argp.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,6 +158,7 @@ int main(int argc, char **argv)
 		.common = common_defaults(),
 		.allow = calloc((size_t)argc + 1, sizeof(*c.allow)),
 	};
+	char port_directory[PATH_MAX];
 	struct transfer t = { 0 };
 	struct mfd_error err;
 	int status;
@@ -173,6 +175,11 @@ int main(int argc, char **argv)
 	c.recv.congestion = c.common.congestion;
 	c.recv.allow = c.allow;
 	c.recv.opaque = &t;
+	c.recv.confine = true;
+	if (c.port_file) {
+		portfile_directory(c.port_file, port_directory);
+		c.recv.confine_remove = port_directory;
+	}
 	t.port_file = c.port_file;
 	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output, c.recv.listen },
 			    &c.common.report, &err) &&

@@ -69,6 +69,13 @@ bool portfile_write(struct portfile *p, const char *path, uint64_t port, struct 
 	return true;
 }
 
+void portfile_directory(const char *path, char ret[static PATH_MAX])
+{
+	const char *slash = strrchr(path, '/');
+
+	snprintf(ret, PATH_MAX, "%.*s", slash ? (int)(slash - path + 1) : 1, slash ? path : ".");
+}
+
 void portfile_remove(struct portfile *p)
 {
 	struct stat st;

@@ -6,6 +6,7 @@
 #ifndef MFD_CMD_PORTFILE_H
 #define MFD_CMD_PORTFILE_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -25,6 +26,9 @@ struct portfile {
  */
 bool portfile_write(struct portfile *p, const char *path, uint64_t port,
 		    struct mfd_error *err) MFD_MUST_CHECK;
+
+/* The directory that @path is in, for portfile_remove(). */
+void portfile_directory(const char *path, char ret[static PATH_MAX]);
 void portfile_remove(struct portfile *p);
 
 #endif

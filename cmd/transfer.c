@@ -48,6 +48,17 @@ static void transfer_listening(struct transfer *t, uint64_t port)
 	report_start(&t->report, port);
 }
 
+/* Threads that were there before are not confined, and the watch is one. */
+static void transfer_confined(struct transfer *t, const char *text)
+{
+	report_detail(&t->report, text);
+	t->watching = watch_renew(&t->watch, &t->err);
+	if (!t->watching) {
+		t->failed = true;
+		watch_cancel(&t->watch);
+	}
+}
+
 void transfer_notice(void *transfer, const struct mfd_notice *notice)
 {
 	struct transfer *t = transfer;
@@ -67,6 +78,9 @@ void transfer_notice(void *transfer, const struct mfd_notice *notice)
 		break;
 	case MFD_NOTICE_WARNING:
 		report_warning(&t->report, notice->text);
+		break;
+	case MFD_NOTICE_CONFINED:
+		transfer_confined(t, notice->text);
 		break;
 	}
 }

@@ -129,10 +129,25 @@ static void *watch_main(void *arg)
 	}
 }
 
+static bool watch_start_thread(struct watch *w, struct mfd_error *err)
+{
+	int e = pthread_create(&w->thread, NULL, watch_main, w);
+
+	return !e || error_set_os(err, MFD_OS, e, "can't start a thread");
+}
+
+static void watch_stop_thread(struct watch *w)
+{
+	const uint64_t one = 1;
+
+	if (write(w->quit, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		abort(); /* an eventfd takes a 1, always */
+	pthread_join(w->thread, NULL);
+}
+
 bool watch_start(struct watch *w, struct report *report, struct mfd_error *err)
 {
 	sigset_t set;
-	int e;
 
 	*w = (struct watch){ .report = report,
 			     .last = { .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" } };
@@ -143,8 +158,17 @@ bool watch_start(struct watch *w, struct report *report, struct mfd_error *err)
 	w->quit = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (w->signals < 0 || w->quit < 0)
 		return error_set_os(err, MFD_OS, errno, "can't watch for signals");
-	e = pthread_create(&w->thread, NULL, watch_main, w);
-	return !e || error_set_os(err, MFD_OS, e, "can't start a thread");
+	return watch_start_thread(w, err);
+}
+
+bool watch_renew(struct watch *w, struct mfd_error *err)
+{
+	uint64_t asked;
+
+	watch_stop_thread(w);
+	if (read(w->quit, &asked, sizeof(asked)) != (ssize_t)sizeof(asked))
+		abort(); /* it holds the 1 that stopped the thread */
+	return watch_start_thread(w, err);
 }
 
 void watch_attach(struct watch *w, const struct watch_subject *subject)
@@ -181,11 +205,7 @@ void watch_cancel(struct watch *w)
 
 int watch_stop(struct watch *w)
 {
-	const uint64_t one = 1;
-
-	if (write(w->quit, &one, sizeof(one)) != (ssize_t)sizeof(one))
-		abort(); /* an eventfd takes a 1, always */
-	pthread_join(w->thread, NULL);
+	watch_stop_thread(w);
 	close(w->quit);
 	close(w->signals);
 	pthread_mutex_destroy(&w->lock);

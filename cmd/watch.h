@@ -33,6 +33,8 @@ struct watch {
 	int signals;             /* signalfd(2) */
 	int quit;                /* eventfd(2) */
 	bool deaf_to_terminal;   /* SIGINT was ignored when we started */
+
+	/* The thread that runs the transfer only. */
 	pthread_t thread;
 
 	pthread_mutex_t lock;    /* Guards: */
@@ -46,6 +48,12 @@ struct watch {
  * thread is there.  MFD_OS.
  */
 bool watch_start(struct watch *w, struct report *report, struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * A new thread in the old one's place, so that it has the confinement of this one; no signal is lost.
+ * After an error (MFD_OS) there is no watch any more: no watch_stop() then.
+ */
+bool watch_renew(struct watch *w, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* The transfer is there, and may be cancelled from now on. */
 void watch_attach(struct watch *w, const struct watch_subject *subject);

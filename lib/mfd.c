@@ -4,10 +4,12 @@
  */
 #include "mfd.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "base/cpus.h"
 #include "net/address.h"
 #include "net/congestion.h"
@@ -189,12 +191,51 @@ static bool open_sink(const struct mfd_recv_options *o, struct sink **ret, struc
 	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
 }
 
+/* All that is opened, named or removed from now on; what a later feature needs is one more line here. */
+static bool confine(const struct mfd_recv *recv, int *ret_abi, struct mfd_error *why)
+{
+	const struct confine_rule rules[] = {
+		{ NULL, recv->sink->directory, CONFINE_READ | CONFINE_WRITE | CONFINE_CREATE | CONFINE_REMOVE },
+		{ NULL, recv->sink->file, CONFINE_READ | CONFINE_WRITE },
+		{ recv->options->confine_remove, -1, CONFINE_REMOVE },
+#ifdef MFD_LEAK_CHECK
+		/* The sanitizer's search for leaks at exit. */
+		{ "/proc", -1, CONFINE_READ },
+#endif
+	};
+
+	return confine_thread(rules, sizeof(rules) / sizeof(rules[0]), ret_abi, why);
+}
+
+/*
+ * Between the session and its user.  Who is told the port may write it down, so confinement comes right after that; and nobody has
+ * been heard yet.
+ */
+static void recv_notice(void *opaque, const struct mfd_notice *n)
+{
+	const struct mfd_recv *recv = opaque;
+	const struct mfd_recv_options *o = recv->options;
+	mfd_notice_fn *notice = o->notice ? o->notice : no_notice;
+	char text[MFD_ERROR_TEXT + 64];
+	struct mfd_error why;
+	int abi;
+
+	notice(o->opaque, n);
+	if (n->kind != MFD_NOTICE_LISTENING || !o->confine)
+		return;
+	if (confine(recv, &abi, &why))
+		snprintf(text, sizeof(text), "confined by Landlock (ABI %d)", abi);
+	else
+		snprintf(text, sizeof(text), "not confined: %s", why.text);
+	notice(o->opaque, &(struct mfd_notice){ .kind = MFD_NOTICE_CONFINED, .text = text });
+}
+
 static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, struct mfd_error *err)
 {
 	struct recv_params params = {
 		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
 		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
-		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+		.notice = recv_notice, .opaque = recv,
 		.wrap = channel_wrap_nothing,
 	};
 	struct address address;

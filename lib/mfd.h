@@ -41,7 +41,14 @@ void mfd_send_free(struct mfd_send *send);
  */
 bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* Take one image from one sender.  True if it is in place under its name. */
+/*
+ * Take one image from one sender.  True if it is in place under its name.
+ *
+ * With options.confine the calling thread, and so every thread that the transfer has, confines itself between MFD_NOTICE_LISTENING and
+ * MFD_NOTICE_CONFINED, for good: it gains no privileges from a program it executes, and where the kernel has Landlock it opens, creates,
+ * renames and removes nothing outside the output's directory (or the device), and makes no TCP connection.  The caller's other threads
+ * stay as they are.
+ */
 bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err) MFD_MUST_CHECK;
 void mfd_recv_cancel(struct mfd_recv *recv);
 void mfd_recv_stats(const struct mfd_recv *recv, struct mfd_stats *ret);

@@ -34,6 +34,7 @@ enum mfd_notice_kind {
 	MFD_NOTICE_DROPPED,      /* a stranger was turned away; text says who and why.  Receiver. */
 	MFD_NOTICE_CHANNEL,      /* a data connection was lost or replaced; text says which, why */
 	MFD_NOTICE_WARNING,      /* text: one line for the user */
+	MFD_NOTICE_CONFINED,     /* this thread and those it starts from now on are, or text says why not.  Receiver. */
 };
 
 struct mfd_notice {
@@ -76,6 +77,8 @@ struct mfd_recv_options {
 	uint64_t max_size;       /* bytes; 0: no limit */
 	const char *const *allow; /* [allow_count] ADDR or ADDR/PREFIX; none: everybody */
 	size_t allow_count;
+	bool confine;            /* once listening; see mfd_recv_run() */
+	const char *confine_remove; /* a directory where the caller will still remove files; NULL: none */
 	enum mfd_family family;
 	mfd_notice_fn *notice;
 	void *opaque;

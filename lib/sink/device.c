@@ -211,6 +211,8 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 		error_wrap(&s->warning, "--cache=drop instead of direct: %s", s->path);
 		s->base.warning = s->warning.text;
 	}
+	s->base.directory = -1;
+	s->base.file = s->fd;
 	*ret = &s->base;
 	return true;
 }

@@ -296,6 +296,8 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		error_wrap(&s->warning, "--cache=drop instead of direct: %s", path);
 		s->base.warning = s->warning.text;
 	}
+	s->base.directory = s->place.dir;
+	s->base.file = s->place.temp == NULL ? s->fd : -1;
 	*ret = &s->base;
 	return true;
 }

@@ -69,6 +69,7 @@ bool sink_null_new(struct sink **ret, struct mfd_error *err)
 	if (s == NULL)
 		return error_set_os(err, MFD_OS, errno, "null:");
 	s->ops = &null_ops;
+	s->directory = s->file = -1;
 	*ret = s;
 	return true;
 }

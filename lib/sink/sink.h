@@ -48,6 +48,10 @@ struct sink_ops {
 struct sink {
 	const struct sink_ops *ops;
 	const char *warning;     /* one line for the user, set by the constructor; NULL: none */
+
+	/* What it opens or names later on, for who confines the process: a directory, and a file in place; -1: none.  Its own. */
+	int directory;
+	int file;
 };
 
 #define SINK_ZERO_STEP (UINT64_C(64) << 20)
