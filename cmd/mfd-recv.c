@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activation.h"
 #include "common.h"
 #include "mfd.h"
 #include "transfer.h"
@@ -17,6 +18,7 @@ struct choice {
 	struct common_options common;
 	const char *port_file;
 	const char **allow;      /* room for one of each argument */
+	struct activation activation;
 };
 
 /* Keys of options without a short form. */
@@ -24,7 +26,7 @@ enum { PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, MAX_CHANNELS, MAX_S
 
 static const struct argp_option options[] = {
 	{ .name = "listen", .key = 'l', .arg = "[HOST]:PORT",
-	  .doc = "Listen here (required); port 0 takes a free one" },
+	  .doc = "Listen here (required without socket activation); port 0 takes a free one" },
 	{ .name = "port-file", .key = PORT_FILE, .arg = "FILE",
 	  .doc = "Write the port to FILE once listening; removed at exit" },
 	{ .name = "accept-timeout", .key = ACCEPT_TIMEOUT, .arg = "DUR",
@@ -112,8 +114,10 @@ static error_t parse_more(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!c->recv.output)
 			common_fail(state, "arguments", "OUTPUT is required");
-		if (!c->recv.listen)
+		if (!c->recv.listen && !c->activation.count)
 			common_fail(state, "--listen", "required: [HOST]:PORT, such as :7700");
+		if (c->recv.listen && c->activation.count)
+			common_fail(state, "--listen", "not allowed with sockets of a service manager (LISTEN_FDS)");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -168,6 +172,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: out of memory\n", name);
 		return MFD_OS;
 	}
+	activation_take(&c.activation);
 	common_parse(&parser, name, argc, argv, &c);
 	c.recv.timeout_ms = c.common.timeout_ms;
 	c.recv.family = c.common.family;
@@ -175,13 +180,16 @@ int main(int argc, char **argv)
 	c.recv.congestion = c.common.congestion;
 	c.recv.allow = c.allow;
 	c.recv.opaque = &t;
+	c.recv.listen_fds = c.activation.fd;
+	c.recv.listen_fd_count = c.activation.count;
 	c.recv.confine = true;
 	if (c.port_file) {
 		portfile_directory(c.port_file, port_directory);
 		c.recv.confine_remove = port_directory;
 	}
 	t.port_file = c.port_file;
-	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output, c.recv.listen },
+	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output,
+						    c.recv.listen ? c.recv.listen : "LISTEN_FDS" },
 			    &c.common.report, &err) &&
 	     run(&t, &c.recv, &err);
 	status = transfer_end(&t, ok ? NULL : &err);

@@ -172,7 +172,7 @@ static bool parse_allow(const struct mfd_recv_options *o, struct mfd_recv *recv,
 
 static bool recv_check(const struct mfd_recv_options *o, struct address *ret_address, struct mfd_error *err)
 {
-	if (!address_parse(o->listen, true, true, ret_address, err))
+	if (o->listen && !address_parse(o->listen, true, true, ret_address, err))
 		return false;
 	if (!strcmp(o->output, "-"))
 		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
@@ -243,7 +243,8 @@ static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, s
 	if (!recv_check(o, &address, err) || !parse_allow(o, recv, err) || !open_sink(o, &recv->sink, err))
 		return false;
 	params.rules = (struct lobby_rules){ recv->allow, o->allow_count };
-	return listen_open(&address, o->family, &params.listener, err) &&
+	return (o->listen ? listen_open(&address, o->family, &params.listener, err) :
+		listen_inherit(o->listen_fds, o->listen_fd_count, &params.listener, err)) &&
 		recv_session_new(&params, recv->sink, &recv->session, err) &&
 		(!o->congestion || listener_congestion(&params.listener, o->congestion, err));
 }

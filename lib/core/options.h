@@ -65,7 +65,9 @@ struct mfd_send_options {
 
 struct mfd_recv_options {
 	const char *output;      /* a regular file, a block device, or "null:" */
-	const char *listen;      /* :port, host:port, [v6]:port; port 0: any free one */
+	const char *listen;      /* :port, host:port, [v6]:port; port 0: any free one; NULL: */
+	const int *listen_fds;   /* [listen_fd_count], 1 or 2: listening TCP sockets, the library's from mfd_recv_new() on */
+	size_t listen_fd_count;
 	uint64_t accept_timeout_ms; /* 0: wait for ever */
 	uint64_t timeout_ms;     /* as the sender's */
 	bool force;              /* replace what is there */

@@ -5,6 +5,7 @@
 #include "net/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <unistd.h>
@@ -174,6 +175,52 @@ bool listen_open(const struct address *a, enum mfd_family family, struct listene
 		address_name(a, name);
 		listen_failed(e, err);
 		return error_wrap(err, "%s", name);
+	}
+	*ret = l;
+	return true;
+}
+
+/* A socket of somebody else's: is it what we need, and on which port? */
+static bool listen_check(int fd, in_port_t *ret_port)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t size = sizeof(int);
+	int type = 0, listening = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM)
+		return false;
+	size = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
+		return false;
+	size = sizeof(at);
+	if (getsockname(fd, (struct sockaddr *)&at, &size) != 0 || (at.ss_family != AF_INET && at.ss_family != AF_INET6))
+		return false;
+	*ret_port = ntohs(*listen_port(&at));
+	return true;
+}
+
+bool listen_inherit(const int *fds, size_t count, struct listener *ret, struct mfd_error *err)
+{
+	struct listener l = { 0 };
+	bool ok = count > 0 && count <= sizeof(l.fd) / sizeof(l.fd[0]);
+	in_port_t port = 0;
+
+	if (!ok)
+		error_set(err, MFD_USAGE, "%zu sockets were passed, 1 or 2 are allowed", count);
+	for (size_t i = 0; ok && i < count; i++) {
+		ok = listen_check(fds[i], &port);
+		if (!ok)
+			error_set(err, MFD_USAGE, "descriptor %d, which was passed, is no listening TCP socket", fds[i]);
+		else if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0 ||
+			 fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK) < 0)
+			ok = listen_failed(errno, err);
+		l.fd[l.count++] = fds[i];
+		l.port = l.count == 1 ? port : l.port;
+	}
+	if (!ok) {
+		for (size_t i = 0; i < count; i++)
+			io_close(fds[i]);
+		return false;
 	}
 	*ret = l;
 	return true;

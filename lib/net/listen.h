@@ -6,6 +6,7 @@
 #define MFD_NET_LISTEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -31,6 +32,12 @@ struct listener {
  */
 bool listen_open(const struct address *a, enum mfd_family family, struct listener *ret,
 		 struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * Take over sockets that somebody else has opened, as a service manager does: @count of them, 1 or 2, listening, TCP.  They are closed
+ * with the listener, and also after an error, which is MFD_USAGE.
+ */
+bool listen_inherit(const int *fds, size_t count, struct listener *ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Once or more often. */
 void listener_close(struct listener *l);

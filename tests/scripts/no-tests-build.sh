@@ -72,6 +72,7 @@ first=${first%% *}
 echo "installing"
 quiet cmake --install "$work/$first" --prefix "$work/root"
 installed bin/mfd-send bin/mfd-recv share/man/man1/mfd-send.1 share/man/man1/mfd-recv.1 share/man/man7/mfd-wire.7 \
+	lib/systemd/system/mfd-recv@.socket lib/systemd/system/mfd-recv@.service libexec/mfd/mfd-recv-service \
 	share/doc/mfd/README.md share/doc/mfd/LICENSE
 for program in mfd-send mfd-recv; do
 	[ -x "$work/root/bin/$program" ] || fail "$program is not executable"

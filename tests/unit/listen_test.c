@@ -5,6 +5,7 @@
  */
 #include "connect_fixture.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -199,6 +200,68 @@ static void nobody_and_no_descriptors_are_told_apart(void **state)
 	listener_close(&l);
 }
 
+/* A listening socket as somebody else would have opened it. */
+static int foreign(int type, bool listening, uint16_t *ret_port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(sa);
+	int fd = socket(AF_INET, type, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	if (listening)
+		assert_int_equal(listen(fd, 8), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &size), 0);
+	*ret_port = ntohs(sa.sin_port);
+	return fd;
+}
+
+static void passed_sockets_are_listened_to(void **state)
+{
+	struct sockaddr_storage peer;
+	struct listener l;
+	struct mfd_error err;
+	uint16_t port[2];
+	int fds[2], accepted;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++)
+		fds[i] = foreign(SOCK_STREAM, true, &port[i]);
+	assert_true(listen_inherit(fds, 2, &l, &err));
+	assert_int_equal(l.count, 2);
+	assert_int_equal(l.port, port[0]);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(fcntl(l.fd[i], F_GETFD), FD_CLOEXEC);
+		assert_int_equal(listen_accept(l.fd[i], &accepted, &peer), LISTEN_NOBODY); /* it does not block */
+	}
+	reaches("127.0.0.1", &l);
+	listener_close(&l);
+}
+
+static void passed_descriptors_that_are_no_listening_sockets_are_refused(void **state)
+{
+	struct listener l = { .count = 0 };
+	struct mfd_error err;
+	uint16_t port;
+	int fds[3] = { -1, -1, -1 };
+
+	(void)state;
+	assert_false(listen_inherit(fds, 0, &l, &err));
+	for (unsigned i = 0; i < 3; i++) {
+		fds[0] = foreign(SOCK_STREAM, true, &port);
+		fds[1] = i == 0 ? foreign(SOCK_STREAM, false, &port) : i == 1 ? foreign(SOCK_DGRAM, false, &port) :
+			 open("/dev/null", O_RDONLY);
+		assert_false(listen_inherit(fds, 2, &l, &err));
+		assert_int_equal(err.status, MFD_USAGE);
+		assert_true(fcntl(fds[0], F_GETFD) < 0 && fcntl(fds[1], F_GETFD) < 0); /* closed */
+	}
+	for (unsigned i = 0; i < 3; i++)
+		fds[i] = foreign(SOCK_STREAM, true, &port);
+	assert_false(listen_inherit(fds, 3, &l, &err));
+	assert_int_equal(err.status, MFD_USAGE);
+	assert_int_equal(l.count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +274,8 @@ int main(void)
 		TEST(a_port_is_free_again_as_soon_as_it_is_closed),
 		TEST(other_failures_to_listen_have_their_class),
 		TEST(nobody_and_no_descriptors_are_told_apart),
+		TEST(passed_sockets_are_listened_to),
+		TEST(passed_descriptors_that_are_no_listening_sockets_are_refused),
 	};
 
 	hooks_init();
