@@ -61,11 +61,16 @@ const char *method_own_decoder(const struct method_ops *ops)
 	return ops->name;
 }
 
-void method_sent_ignored(struct method *m, uint64_t wire_bytes, uint64_t socket_ns)
+void method_join_ignored(struct method *m, struct method *with)
 {
 	(void)m;
-	(void)wire_bytes;
-	(void)socket_ns;
+	(void)with;
+}
+
+void method_sent_ignored(struct method *m, const struct method_sent *sent)
+{
+	(void)m;
+	(void)sent;
 }
 
 void method_raw(const struct method_pages *pages, struct method_payload *payload)

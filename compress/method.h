@@ -38,6 +38,17 @@ struct method_payload {
 	enum method_id id;       /* how it is coded: METHOD_NONE too when the coded form would not have been smaller */
 };
 
+/* What became of a packet, and of those before it. */
+struct method_sent {
+	uint64_t wire_bytes;     /* with its header */
+	uint64_t socket_ns;      /* that the thread spent on it, waiting included */
+	uint64_t packets;        /* sent so far, SYNCs not counted */
+	uint64_t acknowledged;   /* of these, written by the receiver as far as is known by now */
+};
+
+/* Packets without an acknowledgement are never more than these. */
+#define METHOD_UNACKNOWLEDGED_MAX 256u
+
 /* The most IOVs @count pages can need: every other page a run of its own. */
 #define METHOD_IOVS(count) (((count) + 1) / 2)
 
@@ -68,6 +79,13 @@ struct method_ops {
 	bool (*new_receiver)(struct method **ret, struct mfd_error *err);
 
 	/*
+	 * Before its thread starts.  @m and @with send for one session, so what one of them learns
+	 * is of use to the other; both may be freed first.  A method that learns nothing has
+	 * method_join_ignored() here.
+	 */
+	void (*join)(struct method *m, struct method *with);
+
+	/*
 	 * Sender thread.  Code the data pages of @pages into @payload.  May move pages within pages->bytes so that they are packed, and then
 	 * says so in pages->packed.  The IOVs stay valid until the next call or until pages->bytes changes.  Pages that do not get smaller
 	 * are no error: they go as they are.
@@ -75,10 +93,10 @@ struct method_ops {
 	bool (*send_prepare)(struct method *m, struct method_pages *pages, struct method_payload *payload, struct mfd_error *err);
 
 	/*
-	 * Sender thread.  The packet of the last send_prepare() is with the socket: @wire_bytes with its header, and the thread
-	 * spent @socket_ns on it, waiting included.  A method that learns nothing from it has method_sent_ignored() here.
+	 * Sender thread.  A packet is with the socket: that of the last send_prepare(), or one
+	 * without data.  A method that learns nothing from it has method_sent_ignored() here.
 	 */
-	void (*sent)(struct method *m, uint64_t wire_bytes, uint64_t socket_ns);
+	void (*sent)(struct method *m, const struct method_sent *sent);
 
 	/*
 	 * Receiver thread.  Decode @size bytes at @payload into exactly @bytes bytes at @ret; anything else is MFD_DATA.  Never writes beyond,
@@ -118,8 +136,9 @@ bool method_check_level(const struct method_ops *ops, int level, struct mfd_erro
 const char *method_own_encoder(const struct method_ops *ops, int level);
 const char *method_own_decoder(const struct method_ops *ops);
 
-/* For methods that do not care how packets are sent. */
-void method_sent_ignored(struct method *m, uint64_t wire_bytes, uint64_t socket_ns);
+/* For methods that do not care how packets are sent, or who else sends some. */
+void method_join_ignored(struct method *m, struct method *with);
+void method_sent_ignored(struct method *m, const struct method_sent *sent);
 
 /* The data pages as IOVs over their runs: the payload of a raw packet. */
 void method_raw(const struct method_pages *pages, struct method_payload *payload);

@@ -61,6 +61,7 @@ const struct method_ops method_none = {
 	.new_sender = none_new_sender,
 	.new_receiver = none_new,
 	.send_prepare = none_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = none_recv_pages,
 	.free = none_free,

@@ -61,20 +61,34 @@
 #define POLICY_TRIAL_GAIN 0.3
 
 /*
- * Raw packets wait in the socket also when the receiver is short of CPU, which coding can't
- * mend and, on the same host, makes worse.  So leaving none has to promise more (as a sixth
- * power: 10 % of the time), and is checked after a while: if a byte then takes no less, it is
- * none again, and for twice as long as last time.  Where the thread sleeps most of the time
- * there is no doubt; where it sleeps little, coding would cost more than all that sleep.
+ * Leaving none has to promise more (as a sixth power: 10 % of the time); and where a thread sleeps
+ * little, coding would cost more than all that sleep.
  */
 #define POLICY_LEAVE 0.53
-#define POLICY_LEAVE_GAIN 0.97
 #define POLICY_LITTLE_ASLEEP 0.4
-#define POLICY_SURE_ASLEEP 0.75
-#define POLICY_CHECK_NS (8 * MS)
-#define POLICY_CHECK_SAMPLES 6u
-#define POLICY_HOLD_NS (40 * MS)
-#define POLICY_HOLD_MAX_NS (1000 * MS)
+
+/*
+ * A receiver on the same CPUs does not spend more on a byte than coding it costs, times this:
+ * beyond it is somebody else's work.
+ */
+#define POLICY_OTHERS 2
+
+/*
+ * A path is long when acknowledgements never take less.  Then it is taken to be a little faster
+ * than they come, enough to try the next lighter level, and no faster once they take longer.
+ */
+#define POLICY_LONG_NS (20 * MS)
+#define POLICY_HEADROOM 1.25
+#define POLICY_QUEUED 1.25
+
+/*
+ * None is more than twice the next level's bytes: if that did not go well, it is not tried again
+ * for so long, and then twice as long.
+ */
+#define POLICY_BAR_NS (1000 * MS)
+
+/* So long nothing lighter than the start is tried without any acknowledgement. */
+#define POLICY_BLIND_NS (300 * MS)
 
 struct rung {
 	int level;
@@ -110,9 +124,11 @@ int policy_level(unsigned rung)
 	return policy_ladder[rung].level;
 }
 
-void policy_init(struct policy *p, int max_level)
+void policy_init(struct policy *p, int max_level, unsigned cpus)
 {
-	*p = (struct policy){ .rung = POLICY_START, .top = POLICY_START };
+	*p = (struct policy){
+		.rung = POLICY_START, .top = POLICY_START, .threads = 1, .cpus = cpus,
+	};
 	for (unsigned i = 0; i < POLICY_RUNGS; i++) {
 		p->cost[i] = policy_ladder[i].cost;
 		p->ratio[i] = policy_ladder[i].ratio;
@@ -128,24 +144,16 @@ unsigned policy_rung(const struct policy *p)
 
 /* ---- What the data is like. ---- */
 
-/* The first packet at a level is slow: the codec gets memory for its tables. */
-static bool policy_is_warm(struct policy *p, unsigned rung)
+void policy_coded(struct policy *p, const struct policy_coded *c)
 {
-	const bool warm = p->warm & 1u << rung;
+	const double gain = fmax(POLICY_GAIN, 1.0 / (2 + p->coded)), bytes = (double)c->bytes;
+	double cost = 1, ratio;
 
-	p->warm |= 1u << rung;
-	return warm;
-}
-
-void policy_coded(struct policy *p, unsigned rung, uint64_t bytes, uint64_t coded, uint64_t ns)
-{
-	const double gain = fmax(POLICY_GAIN, 1.0 / (2 + p->coded));
-	double cost, ratio;
-
-	if (!rung || !bytes)
+	if (!c->rung || !c->bytes)
 		return;
-	cost = policy_is_warm(p, rung) ? 1 + gain * ((double)ns / (double)bytes / p->cost[rung] - 1) : 1;
-	ratio = 1 + gain * ((double)coded / (double)bytes / p->ratio[rung] - 1);
+	if (c->warm)
+		cost += gain * ((double)c->ns / bytes / p->cost[c->rung] - 1);
+	ratio = 1 + gain * ((double)c->coded / bytes / p->ratio[c->rung] - 1);
 	/* None of them comes to more than all. */
 	for (unsigned i = 1; i < POLICY_RUNGS; i++)
 		ratio = fmin(ratio, 1 / p->ratio[i]);
@@ -165,19 +173,22 @@ bool policy_wants_trial(const struct policy *p, uint64_t bytes, unsigned *ret_ru
 	return p->purse > p->cost[rung] * (double)bytes;
 }
 
-void policy_tried(struct policy *p, unsigned rung, uint64_t bytes, uint64_t coded, uint64_t ns, uint64_t other_coded, uint64_t other_ns)
+void policy_tried(struct policy *p, const struct policy_coded *trial,
+		  const struct policy_coded *real)
 {
-	const unsigned now = p->rung;
+	const unsigned rung = trial->rung, now = real->rung;
 
-	p->purse -= (double)ns;
+	p->purse -= (double)trial->ns;
 	p->lighter = !p->lighter;
-	if (!other_coded || !other_ns || !now) {
-		policy_coded(p, rung, bytes, coded, ns);
+	if (!real->ns || !real->coded || !now) {
+		policy_coded(p, trial);
 		return;
 	}
-	if (policy_is_warm(p, rung) && policy_is_warm(p, now))
-		p->cost[rung] += POLICY_TRIAL_GAIN * (p->cost[now] * (double)ns / (double)other_ns - p->cost[rung]);
-	p->ratio[rung] += POLICY_TRIAL_GAIN * (p->ratio[now] * (double)coded / (double)other_coded - p->ratio[rung]);
+	if (trial->warm && real->warm)
+		p->cost[rung] += POLICY_TRIAL_GAIN *
+			(p->cost[now] * (double)trial->ns / (double)real->ns - p->cost[rung]);
+	p->ratio[rung] += POLICY_TRIAL_GAIN *
+		(p->ratio[now] * (double)trial->coded / (double)real->coded - p->ratio[rung]);
 	p->ratio[rung] = fmin(p->ratio[rung], 1);
 }
 
@@ -193,25 +204,38 @@ static double power6(double x)
 	return x * x * x * x * x * x;
 }
 
-/* What a byte takes now: all in ns for a byte of pages. */
+/* What a byte takes a thread now: all in ns for a byte of pages. */
 struct policy_now {
-	double run;              /* CPU time of this thread */
+	double run;              /* its CPU time */
 	double stretch;          /* how much longer that takes, as CPUs are shared */
-	double elsewhere;        /* asleep, but not in the socket: waiting for the source, or for work */
+	double elsewhere;        /* asleep, but not in the socket: for the source, or for work */
 	double codec, send;      /* parts of run */
 	double link;             /* for a byte on the wire */
 	double wire;             /* bytes on the wire */
 };
 
+/*
+ * If a thread spends @run on a byte: how long are the CPUs busy with what all threads and the
+ * receiver have to do in the time that it has for one?
+ */
+static double policy_cpus(const struct policy *p, double run)
+{
+	return p->loaded ? (p->others + run) * p->threads / p->cpus : 0;
+}
+
 static struct policy_now policy_look(const struct policy *p)
 {
-	struct policy_now now = { .run = p->run / p->bytes, .codec = p->codec / p->bytes, .send = p->send / p->bytes, .wire = p->wire / p->bytes };
+	struct policy_now now = {
+		.run = p->run / p->bytes, .codec = p->codec / p->bytes,
+		.send = p->send / p->bytes, .wire = p->wire / p->bytes,
+	};
 	const double wall = p->wall / p->bytes, x = (p->wall - p->asleep) / p->bytes;
 	double y;
 
 	now.stretch = 1 + p->waited / (p->run + POLICY_STRETCH_BASE * p->wall);
 	now.elsewhere = fmax(x - now.stretch * now.run, 0);
-	y = pow(fmax(power6(wall) - power6(x), power6(POLICY_LINK_FLOOR * wall)), 1.0 / 6);
+	y = power6(wall) - power6(x) - power6(policy_cpus(p, now.run));
+	y = pow(fmax(y, power6(POLICY_LINK_FLOOR * wall)), 1.0 / 6);
 	now.link = y / now.wire;
 	return now;
 }
@@ -221,21 +245,32 @@ static struct policy_now policy_look(const struct policy *p)
  * What was known before then fades by and by: one burst of other work on the CPUs does not make
  * the link a fast one.  Raw packets say enough by themselves.
  */
-static void policy_remember(struct policy *p, double wall)
+static void policy_remember(struct policy *p)
 {
+	const double fades = POLICY_LINK_MEMORY_NS / (POLICY_LINK_MEMORY_NS + p->passed);
 	const double link = policy_look(p).link;
-	const double known = p->link * POLICY_LINK_MEMORY_NS / (POLICY_LINK_MEMORY_NS + wall);
+	double acked;
 
-	p->link = p->rung ? fmax(link, fmin(known, p->wall / p->wire)) : link;
+	p->link = p->rung ? fmax(link, fmin(p->link * fades, p->wall / p->wire)) : link;
+	/* What is acknowledged on a long path was coded as it is now only after a while. */
+	if (p->latency_min < POLICY_LONG_NS || p->since < p->latency_min || !p->acked_wire)
+		return;
+	acked = p->acked_ns * p->threads / p->acked_wire;
+	if (p->latency < POLICY_QUEUED * p->latency_min)
+		acked /= POLICY_HEADROOM * (p->rung ? p->ratio[p->rung - 1] / p->ratio[p->rung] :
+					    1);
+	p->link = fmax(p->link, acked);
 }
 
 static double policy_predict(const struct policy *p, const struct policy_now *now, unsigned rung)
 {
 	const double codes = 1 - p->incompressible;
 	const double wire = p->incompressible + codes * p->ratio[rung];
-	const double run = now->run - now->codec + codes * p->cost[rung] + now->send * (wire / now->wire - 1);
+	const double run = fmax(now->run - now->codec + codes * p->cost[rung] +
+				now->send * (wire / now->wire - 1), now->run * 0.05);
 
-	return power6(now->elsewhere + now->stretch * fmax(run, now->run * 0.05)) + power6(wire * p->link);
+	return power6(now->elsewhere + now->stretch * run) + power6(policy_cpus(p, run)) +
+	       power6(wire * p->link);
 }
 
 static void policy_change(struct policy *p, unsigned rung)
@@ -245,6 +280,28 @@ static void policy_change(struct policy *p, unsigned rung)
 	p->samples = 0;
 }
 
+/*
+ * The lightest rung that may be had now.  What is too much for a long path shows only when an
+ * acknowledgement has been there and back, and by then much of it is in buffers on the way: a
+ * tunnel's or a proxy's take tens of megabytes without making us wait.  So one step at a time,
+ * and none before the first acknowledgement.
+ */
+static unsigned policy_lightest(const struct policy *p)
+{
+	unsigned rung = p->rung;
+
+	if (p->latency_min ? p->since < p->latency_min : p->age < POLICY_BLIND_NS)
+		return rung;
+	if (p->latency_min < POLICY_LONG_NS)
+		return 0;
+	if (rung <= 1)
+		return p->age < p->barred ? rung : 0;
+	do
+		rung--;
+	while (rung > 1 && p->ratio[rung - 1] < POLICY_HEADROOM * p->ratio[p->rung]);
+	return rung;
+}
+
 static void policy_choose(struct policy *p)
 {
 	const struct policy_now now = policy_look(p);
@@ -252,11 +309,12 @@ static void policy_choose(struct policy *p)
 	 * Beyond the start by steps: they are dear, and by then the link has been seen at the
 	 * ones before.
 	 */
-	const unsigned last = p->rung < POLICY_START || p->age < POLICY_START_NS ? POLICY_START : p->rung + 1;
+	const bool starts = p->rung < POLICY_START || p->age < POLICY_START_NS;
+	const unsigned last = starts ? POLICY_START : p->rung + 1;
 	double best = policy_predict(p, &now, p->rung) * (p->rung ? POLICY_HYSTERESIS : POLICY_LEAVE);
 	unsigned rung = p->rung;
 
-	for (unsigned i = 0; i <= p->top && i <= last; i++) {
+	for (unsigned i = policy_lightest(p); i <= p->top && i <= last; i++) {
 		const double t = i == p->rung ? INFINITY : policy_predict(p, &now, i);
 
 		if (t < best) {
@@ -266,39 +324,61 @@ static void policy_choose(struct policy *p)
 	}
 	if (rung == p->rung)
 		return;
-	if (!p->rung && p->asleep < POLICY_SURE_ASLEEP * p->wall)
-		p->check = (struct policy_check){ .raw = p->wall / p->bytes };
-	else if (!rung)
-		p->check.raw = 0;
+	if (!p->rung && p->latency_min >= POLICY_LONG_NS) {
+		p->bar = fmax(2 * p->bar, POLICY_BAR_NS);
+		p->barred = p->age + p->bar;
+	}
 	policy_change(p, rung);
 }
 
-/* Was it right to leave none?  True when that is not known yet. */
-static bool policy_check(struct policy *p, const struct policy_sample *s)
+void policy_load(struct policy *p, double idle)
 {
-	struct policy_check *c = &p->check;
+	const double busy = (1 - idle) * p->cpus * (double)(p->now - p->load_now);
+	double others;
 
-	if (!c->raw)
-		return false;
-	c->wall += (double)s->wall;
-	c->bytes += (double)s->bytes;
-	if (c->wall < POLICY_CHECK_NS || ++c->samples < POLICY_CHECK_SAMPLES)
-		return true;
-	if (c->wall < POLICY_LEAVE_GAIN * c->raw * c->bytes) {
-		p->hold = 0;
-	} else {
-		p->hold = fmin(fmax(p->hold * 2, POLICY_HOLD_NS), POLICY_HOLD_MAX_NS);
-		policy_change(p, 0);
+	if (p->load_bytes) {
+		others = fmax(busy - p->load_run, 0) / p->load_bytes;
+		others = fmin(others, POLICY_OTHERS * p->cost[POLICY_START]);
+		p->others = p->loaded ? (p->others + others) / 2 : others;
+		p->loaded = true;
 	}
-	c->raw = 0;
-	return false;
+	p->load_now = p->now;
+	p->load_bytes = p->load_run = 0;
 }
 
-static void policy_add(struct policy *p, const struct policy_sample *s, double passed)
+static void policy_add_acked(struct policy *p, const struct policy_sample *s, double keep)
 {
-	const double keep = POLICY_MEMORY_NS / (POLICY_MEMORY_NS + passed);
+	if (s->latency) {
+		p->latency = (double)s->latency;
+		p->latency_min = p->latency_min ? fmin(p->latency_min, p->latency) : p->latency;
+	}
+	/* Before the first one there is nothing to know. */
+	if (!p->acked_wire && !s->acked_wire)
+		return;
+	p->acked_ns = p->acked_ns * keep + p->passed;
+	p->acked_wire = p->acked_wire * keep + (double)s->acked_wire;
+}
 
-	p->wall = p->wall * keep + (double)s->wall;
+/*
+ * Samples come when they are done, and where threads take turns on the CPUs one may be much
+ * longer than another.  So time passes by the clock, for all threads.
+ */
+static void policy_pass(struct policy *p, const struct policy_sample *s)
+{
+	if (!p->now)
+		p->now = p->load_now = s->now - s->wall;
+	p->passed = s->now > p->now ? (double)(s->now - p->now) : 0;
+	p->now = s->now > p->now ? s->now : p->now;
+	p->age += p->passed;
+	p->since += p->passed;
+	p->purse = fmin(p->purse + POLICY_TRIALS * p->passed * p->threads, POLICY_PURSE_NS);
+}
+
+static void policy_add(struct policy *p, const struct policy_sample *s)
+{
+	const double keep = POLICY_MEMORY_NS / (POLICY_MEMORY_NS + p->passed);
+
+	p->wall = p->wall * keep + p->passed * p->threads;
 	p->run = p->run * keep + (double)s->run;
 	p->waited = p->waited * keep + (double)s->waited;
 	p->asleep = p->asleep * keep + (double)s->asleep;
@@ -306,10 +386,10 @@ static void policy_add(struct policy *p, const struct policy_sample *s, double p
 	p->send = p->send * keep + (double)s->send;
 	p->bytes = p->bytes * keep + (double)s->bytes;
 	p->wire = p->wire * keep + (double)s->wire;
-	p->age += passed;
-	p->since += passed;
+	p->load_bytes += (double)s->bytes;
+	p->load_run += (double)s->run;
 	p->samples++;
-	p->purse = fmin(p->purse + POLICY_TRIALS * passed, POLICY_PURSE_NS);
+	policy_add_acked(p, s, keep);
 }
 
 /* Is it time to choose? */
@@ -317,7 +397,7 @@ static bool policy_due(const struct policy *p)
 {
 	const bool first = p->since >= p->age;
 
-	if (!p->rung && (p->since < p->hold || p->asleep < POLICY_LITTLE_ASLEEP * p->wall))
+	if (!p->rung && p->asleep < POLICY_LITTLE_ASLEEP * p->wall)
 		return false;
 	if (first && p->samples == POLICY_FIRST_SAMPLES && p->asleep < POLICY_FIRST_ASLEEP * p->wall)
 		return true;
@@ -326,12 +406,11 @@ static bool policy_due(const struct policy *p)
 
 void policy_sent(struct policy *p, const struct policy_sample *s)
 {
-	const double passed = (double)(s->skipped + s->wall);
-
-	policy_add(p, s, passed);
-	if (!p->bytes || !p->wire)
+	policy_pass(p, s);
+	policy_add(p, s);
+	if (!p->bytes || !p->wire || !p->wall)
 		return;
-	policy_remember(p, passed);
-	if (!policy_check(p, s) && policy_due(p))
+	policy_remember(p);
+	if (policy_due(p))
 		policy_choose(p);
 }

@@ -124,6 +124,7 @@ const struct method_ops method_zlib = {
 	.new_sender = zlib_new_sender,
 	.new_receiver = zlib_new_receiver,
 	.send_prepare = zlib_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = zlib_recv_pages,
 	.free = zlib_free,

@@ -110,6 +110,7 @@ const struct method_ops zlib_igzip = {
 	.new_sender = zlib_igzip_new_sender,
 	.new_receiver = zlib_igzip_new_receiver,
 	.send_prepare = zlib_igzip_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = zlib_igzip_recv_pages,
 	.free = zlib_igzip_free,

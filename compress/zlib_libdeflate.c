@@ -119,6 +119,7 @@ const struct method_ops zlib_libdeflate = {
 	.new_sender = zlib_libdeflate_new_sender,
 	.new_receiver = zlib_libdeflate_new_receiver,
 	.send_prepare = zlib_libdeflate_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = zlib_libdeflate_recv_pages,
 	.free = zlib_libdeflate_free,

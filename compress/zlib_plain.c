@@ -175,6 +175,7 @@ const struct method_ops zlib_plain = {
 	.new_sender = zlib_plain_new_sender,
 	.new_receiver = zlib_plain_new_receiver,
 	.send_prepare = zlib_plain_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = zlib_plain_recv_pages,
 	.free = zlib_plain_free,

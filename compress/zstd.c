@@ -194,6 +194,7 @@ const struct method_ops method_zstd = {
 	.new_sender = zstd_new_sender,
 	.new_receiver = zstd_new_receiver,
 	.send_prepare = zstd_send_prepare,
+	.join = method_join_ignored,
 	.sent = method_sent_ignored,
 	.recv_pages = zstd_recv_pages,
 	.free = zstd_free,

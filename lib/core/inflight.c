@@ -77,6 +77,17 @@ void inflight_publish(struct inflight *f)
 	atomic_store_explicit(&f->head, head + 1, memory_order_release);
 }
 
+uint64_t inflight_published(const struct inflight *f)
+{
+	return atomic_load_explicit(&f->head, memory_order_relaxed); /* our own word */
+}
+
+uint64_t inflight_acknowledged(const struct inflight *f)
+{
+	/* Relaxed: a number to learn from, which permits nothing. */
+	return atomic_load_explicit(&f->tail, memory_order_relaxed);
+}
+
 bool inflight_release(struct inflight_entry *entry)
 {
 	/*

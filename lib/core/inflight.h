@@ -64,6 +64,13 @@ void inflight_publish(struct inflight *f);
  */
 bool inflight_release(struct inflight_entry *entry) MFD_MUST_CHECK;
 
+/*
+ * Sender thread.  How many batches were published so far, and how many of them have been
+ * acknowledged; the second may be a little old.
+ */
+uint64_t inflight_published(const struct inflight *f);
+uint64_t inflight_acknowledged(const struct inflight *f);
+
 /* Sender thread.  Take the next sequence number: gap-free from 0, for every packet of whatever kind. */
 uint64_t inflight_take_sequence(struct inflight *f);
 

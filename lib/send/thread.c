@@ -25,12 +25,15 @@
  */
 #include "send/failover.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "wire/wire.h"
+
+static_assert(INFLIGHT_DEPTH <= METHOD_UNACKNOWLEDGED_MAX, "the log is what methods expect");
 
 /* Header and bitmaps come first, then the payload's runs. */
 #define THREAD_IOVS (1 + METHOD_IOVS(BATCH_MAX_PAGES))
@@ -51,8 +54,12 @@ bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id
 	memset(t->inbox, 0, sizeof(*t->inbox));
 	if (!s->use_pool && !(t->pages = aligned_alloc(PAGE_BYTES, bytes)))
 		goto no_memory;
-	return handoff_init(t->inbox, err) && inflight_init(&t->log, err) &&
-		s->params.method->new_sender(s->params.level, bytes, &t->method, err);
+	if (!handoff_init(t->inbox, err) || !inflight_init(&t->log, err) ||
+	    !s->params.method->new_sender(s->params.level, bytes, &t->method, err))
+		return false;
+	if (id)
+		t->method->ops->join(t->method, s->thread[0].method);
+	return true;
 
 no_memory:
 	return error_set(err, MFD_OS, "channel %u: out of memory", (unsigned)id);
@@ -164,7 +171,10 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 		return false;
 	waited = lap(&since);
 	counter_add(&t->counters.wait_socket, waited);
-	t->method->ops->sent(t->method, header + payload, waited);
+	t->method->ops->sent(t->method, &(struct method_sent){
+		.wire_bytes = header + payload, .socket_ns = waited,
+		.packets = inflight_published(&t->log),
+		.acknowledged = inflight_acknowledged(&t->log) });
 	return true;
 }
 
