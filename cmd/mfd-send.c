@@ -22,7 +22,7 @@ static const struct argp_option options[] = {
 	{ .name = "channels", .key = 'C', .arg = "N",
 	  .doc = "Data connections, 1..128 (default: usable CPUs, at most 8)" },
 	{ .name = "compress", .key = 'z', .arg = "METHOD",
-	  .doc = "auto, none, zlib or zstd (default zstd)" },
+	  .doc = "auto (default), none, zlib or zstd" },
 	{ .name = "level", .key = 'l', .arg = "N",
 	  .doc = "zlib: 1..9; zstd: -7..-1 and 1..19 (default 1); auto: the heaviest "
 		 "allowed, 1..19 (default 9)" },
@@ -136,7 +136,7 @@ int main(int argc, char **argv)
 	char name[] = "mfd-send";
 	struct choice c = {
 		.send = {
-			.method = "zstd", .level = MFD_LEVEL_DEFAULT,
+			.method = "auto", .level = MFD_LEVEL_DEFAULT,
 			.connect_timeout_ms = 10000, .notice = transfer_notice,
 		},
 		.common = common_defaults(),

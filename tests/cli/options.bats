@@ -166,11 +166,11 @@ recv_ok() {
 
 @test "--level: zstd -7..-1 and 1..19" {
 	for level in -8 0 20 x '' 1.5 -2147483648 99999999999999999999; do
-		refused '-7\.\.-1 and 1\.\.19' "$SEND" --level="$level" image 127.0.0.1:1
+		refused '-7\.\.-1 and 1\.\.19' "$SEND" -z zstd --level="$level" image 127.0.0.1:1
 	done
 	for level in -7 -1 1 19; do
-		send_ok --level="$level"
-		send_ok -l "$level"
+		send_ok -z zstd --level="$level"
+		send_ok -z zstd -l "$level"
 	done
 }
 

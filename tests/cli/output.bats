@@ -40,7 +40,7 @@ no_carriage_return() {
 	for end in send recv; do
 		grep -q committed "$end.err"
 		grep -qE '[0-9a-f]{16}' "$end.err"
-		grep -q 'zstd' "$end.err"
+		grep -qE 'auto|zstd' "$end.err"
 	done
 }
 
