@@ -211,7 +211,7 @@ static bool confine(const struct mfd_recv *recv, int *ret_abi, struct mfd_error 
  * Between the session and its user.  Who is told the port may write it down, so confinement comes right after that; and nobody has
  * been heard yet.
  */
-static void recv_notice(void *opaque, const struct mfd_notice *n)
+static void notice_and_confine(void *opaque, const struct mfd_notice *n)
 {
 	const struct mfd_recv *recv = opaque;
 	const struct mfd_recv_options *o = recv->options;
@@ -235,7 +235,7 @@ static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, s
 	struct recv_params params = {
 		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
 		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
-		.notice = recv_notice, .opaque = recv,
+		.notice = notice_and_confine, .opaque = recv,
 		.wrap = channel_wrap_nothing,
 	};
 	struct address address;
