@@ -14,10 +14,11 @@ cmd       lib
 lib       send recv source sink net wire compress core base
 send      source net wire compress core base
 recv      sink net wire compress core base
-source    core base
+source    process core base
 sink      core base
 net       wire core base
 wire      core base
+process   core base
 compress  base
 core      base
 base
