@@ -60,10 +60,11 @@ struct pm_scan_arg {
 #endif
 
 /*
- * ptrace(2), since Linux 6.4: is syscall user dispatch on in a stopped thread?  The address is the struct's size.  Under names of
- * our own, because later libc headers have them as enumerators and under other names.
+ * ptrace(2), since Linux 6.4: is syscall user dispatch on in a stopped thread?  The address is the
+ * struct's size.  Under names of our own, because later libc headers have them as enumerators and
+ * under other names.  (0x4210 is the request that sets it.)
  */
-#define KERNEL_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4210
+#define KERNEL_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
 
 struct kernel_sud_config {
 	__u64 mode;              /* 0: off */
