@@ -166,24 +166,27 @@ static enum guardian_problem guardian_settle(struct guardian *g, uint64_t deadli
 	return GUARDIAN_NO_PROBLEM;
 }
 
-/*
- * Stop all there are, and look again until a look finds nobody new: those who are stopped start no
- * more threads.
- */
+/* Stop all there are, and look again until nobody is left: those who are stopped start no more. */
 static enum guardian_problem guardian_stop(struct guardian *g)
 {
 	const uint64_t give_up_ns = g->began_ns + GUARDIAN_STOP_NS;
 	const uint64_t deadline_ns = give_up_ns < g->deadline_ns ? give_up_ns : g->deadline_ns;
 	enum guardian_problem problem;
-	size_t found;
+	size_t changes, zombies = 0;
+	bool complete;
 
 	do {
-		problem = tracees_seize(&g->tracees, GUARDIAN_TASKS, &found);
+		problem = tracees_seize(&g->tracees, GUARDIAN_TASKS, &changes);
 		if (!problem)
 			problem = guardian_settle(g, deadline_ns);
-		if (!problem && found && clock_ns() >= deadline_ns)
+		/* Zombies on their way out blur the count until there are none, or only lasting
+		 * ones. */
+		complete = changes == 0 && g->tracees.zombies == zombies &&
+			   tracees_are_all(&g->tracees, GUARDIAN_TASKS);
+		zombies = g->tracees.zombies;
+		if (!problem && !complete && clock_ns() >= deadline_ns)
 			problem = GUARDIAN_RESTLESS;
-	} while (!problem && found);
+	} while (!problem && !complete);
 	return problem || g->tracees.count ? problem : GUARDIAN_DIED;
 }
 

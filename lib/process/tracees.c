@@ -19,10 +19,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "process/registers.h"
 
 #define TRACEES_LISTING 4096
@@ -61,13 +63,14 @@ static void tracees_remove(struct tracees *t, size_t index)
 	memmove(&t->tracee[index], &t->tracee[index + 1], (t->count - index) * sizeof(*t->tracee));
 }
 
-/* Has this thread (a name in @tasks) exited already, if perhaps nobody has reaped it? */
-static bool tracees_is_dead(int tasks, pid_t tid)
+/* The state of a thread (a name in @tasks) as /proc has it: R, S, Z, ...; X if there is none any
+ * more. */
+static char tracees_state(int tasks, pid_t tid)
 {
 	char path[32], text[128], digits[16];
 	size_t n = 0, at = 0;
 	ssize_t size;
-	char *state;
+	char *name_end;
 	int fd;
 
 	do
@@ -77,14 +80,12 @@ static bool tracees_is_dead(int tasks, pid_t tid)
 		path[at++] = digits[--n];
 	memcpy(path + at, "/stat", sizeof("/stat"));
 	fd = openat(tasks, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return true;
-	size = read(fd, text, sizeof(text) - 1);
-	close(fd);
+	size = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+	io_close(fd);
 	text[size > 0 ? size : 0] = '\0';
 	/* "TID (NAME) STATE ...": the name may hold anything, also a bracket. */
-	state = strrchr(text, ')');
-	return !state || state[1] == '\0' || state[2] == 'Z' || state[2] == 'X';
+	name_end = strrchr(text, ')');
+	return name_end && name_end[1] ? name_end[2] : 'X';
 }
 
 static enum guardian_problem tracees_problem(struct tracees *t, enum guardian_problem problem,
@@ -96,16 +97,26 @@ static enum guardian_problem tracees_problem(struct tracees *t, enum guardian_pr
 }
 
 /* Seize one thread and have it stop.  One that has ended meanwhile is no problem. */
-static enum guardian_problem tracees_take(struct tracees *t, int tasks, pid_t tid, size_t *found)
+static enum guardian_problem tracees_take(struct tracees *t, int tasks, pid_t tid, size_t *changes)
 {
+	char state;
+
+	(*changes)++;
 	if (ptrace(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)PTRACE_O_TRACESYSGOOD) != 0) {
-		if (errno == ESRCH || tracees_is_dead(tasks, tid))
+		if (errno == ESRCH)
 			return GUARDIAN_NO_PROBLEM;
-		return tracees_problem(t, GUARDIAN_DENIED, tid, errno);
+		t->os_errno = errno;
+		state = tracees_state(tasks, tid);
+		if (state == 'Z') {
+			t->zombies++;
+			(*changes)--;
+		}
+		if (state == 'Z' || state == 'X')
+			return GUARDIAN_NO_PROBLEM;
+		return tracees_problem(t, GUARDIAN_DENIED, tid, t->os_errno);
 	}
 	if (!tracees_add(t, tid))
 		return tracees_problem(t, GUARDIAN_SYSTEM, tid, errno);
-	(*found)++;
 	/* ESRCH: it has died since, and tracees_settle() will see that. */
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	return GUARDIAN_NO_PROBLEM;
@@ -125,7 +136,7 @@ static bool tracees_holds(const struct tracees *t, pid_t tid, size_t *cursor)
 	return false;
 }
 
-enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_found)
+enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_changes)
 {
 	_Alignas(struct dirent64) char listing[TRACEES_LISTING];
 	enum guardian_problem problem = GUARDIAN_NO_PROBLEM;
@@ -134,7 +145,8 @@ enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_fo
 	long size, at;
 	pid_t tid;
 
-	*ret_found = 0;
+	*ret_changes = 0;
+	t->zombies = 0;
 	if (lseek(tasks, 0, SEEK_SET) != 0)
 		return tracees_problem(t, GUARDIAN_SYSTEM, 0, errno);
 	while (!problem && (size = syscall(SYS_getdents64, tasks, listing, sizeof(listing))) > 0) {
@@ -142,11 +154,19 @@ enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_fo
 			entry = (const struct dirent64 *)(const void *)(listing + at);
 			tid = atoi(entry->d_name); /* "." and "..": 0 */
 			if (tid > 0 && !tracees_holds(t, tid, &cursor))
-				problem = tracees_take(t, tasks, tid, ret_found);
+				problem = tracees_take(t, tasks, tid, ret_changes);
 		}
 	}
 	/* ENOENT: the process is gone, with all its threads. */
 	return problem;
+}
+
+bool tracees_are_all(const struct tracees *t, int tasks)
+{
+	struct stat st;
+
+	/* The links of that folder are "." and "..", and one for each thread. */
+	return fstat(tasks, &st) == 0 && st.st_nlink == 2 + t->count + t->zombies;
 }
 
 enum tracee_news tracee_look(pid_t tid, int *ret_status)
@@ -221,7 +241,7 @@ void tracees_forget_zombies(struct tracees *t, int tasks)
 	size_t i = 0;
 
 	while (i < t->count) {
-		if (t->tracee[i].stopped || !tracees_is_dead(tasks, t->tracee[i].tid)) {
+		if (t->tracee[i].stopped || tracees_state(tasks, t->tracee[i].tid) != 'Z') {
 			i++;
 			continue;
 		}

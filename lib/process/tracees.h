@@ -25,6 +25,8 @@ struct tracees {
 	bool untidy; /* somebody is still held who could not be let go: only the tracer's end does
 			that */
 
+	size_t zombies; /* met by the last tracees_seize(); nobody holds those */
+
 	/* Of the last problem. */
 	pid_t tid;
 	int os_errno;
@@ -49,10 +51,16 @@ enum tracee_news {
 enum tracee_news tracee_look(pid_t tid, int *ret_status);
 
 /*
- * Seize and interrupt every thread that /proc/PID/task (@tasks) lists and is not held yet;
- * *@ret_found: how many that were.
+ * Seize and interrupt every thread that /proc/PID/task (@tasks) lists and is not held yet.
+ *
+ * *@ret_changes: how many were new, or vanished before they could be seized.  A listing may be cut
+ * short: the kernel goes from one thread to the next, and finds none behind one that has just
+ * ended. So no changes does not mean that all are held.
  */
-enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_found);
+enum guardian_problem tracees_seize(struct tracees *t, int tasks, size_t *ret_changes);
+
+/* Are those that are held, and the zombies met, as many as there are? */
+bool tracees_are_all(const struct tracees *t, int tasks);
 
 /* Take note of who has stopped or died; how many still run. */
 size_t tracees_settle(struct tracees *t);
