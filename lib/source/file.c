@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The file source: a regular file or a block device, read to the size it has when it is
- * opened.  The producer walks it by extents (SEEK_DATA, SEEK_HOLE), two system calls for each
- * however large it is; sender threads read their batches with pread(2).
+ * opened.  The producer walks it by extents (SEEK_DATA, SEEK_HOLE); sender threads read their
+ * batches with pread(2).
  *
- * A page that holds data in part is data.  A hole of at least one batch becomes one zero run; a
- * smaller one travels as pages without data inside a batch, so that a file full of small holes
- * still makes full batches.
+ * A page that holds data in part is data.  The file may grow while it is read: what lies behind
+ * its first size is not part of the image.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +19,7 @@
 
 #include "base/io.h"
 #include "source/cache.h"
+#include "source/extents.h"
 #include "source/source.h"
 
 struct source_file {
@@ -28,15 +28,12 @@ struct source_file {
 	char *path;              /* as the user gave it: base.info.name points into it */
 	int fd;                  /* its file position is the producer's; others use pread(2) */
 	bool regular;
-	uint64_t pages;
 	struct source_cache cache;
 	struct mfd_error warning; /* its text is base.info.warning */
 
 	/* Producer only. */
 	bool holes;              /* SEEK_DATA works here */
-	uint64_t at;             /* the next page to hand out */
-	uint64_t data_first;     /* the first extent of data that ends behind `at`, in pages; */
-	uint64_t data_end;       /* both are `pages` when there is none */
+	struct extents extents;
 };
 
 /* Some file systems, and all block devices, have no idea of holes. */
@@ -45,23 +42,19 @@ static bool file_no_holes_here(int os_errno)
 	return os_errno == EINVAL || os_errno == EOPNOTSUPP || os_errno == ESPIPE;
 }
 
-/*
- * Let data_first and data_end describe the first data that ends behind `at`.  A look-up only
- * when the last one is used up.
- */
-static bool file_find_data(struct source_file *s, struct mfd_error *err)
+/* An extents_find_fn: two system calls for an extent, however large it is. */
+static bool file_find_data(void *source, uint64_t at, uint64_t *ret_first, uint64_t *ret_end,
+			   struct mfd_error *err)
 {
+	struct source_file *s = source;
 	off_t data, hole;
 
-	if (s->at < s->data_end)
-		return true;
-	s->data_first = s->at;
-	s->data_end = s->pages;
+	*ret_first = at;
 	if (!s->holes)
 		return true;
-	data = lseek(s->fd, (off_t)(s->at * PAGE_BYTES), SEEK_DATA);
+	data = lseek(s->fd, (off_t)(at * PAGE_BYTES), SEEK_DATA);
 	if (data < 0 && errno == ENXIO) {
-		s->data_first = s->pages;
+		*ret_first = *ret_end;
 		return true;
 	}
 	hole = data < 0 ? -1 : lseek(s->fd, data, SEEK_HOLE);
@@ -74,66 +67,8 @@ static bool file_find_data(struct source_file *s, struct mfd_error *err)
 		return !s->holes || errno == ENXIO ||
 		       error_set_os(err, MFD_IO, errno, "%s: SEEK_DATA", s->path);
 	}
-	/*
-	 * The file may have grown since: what lies behind its first size is not part of the
-	 * image.
-	 */
-	if ((uint64_t)data / PAGE_BYTES < s->pages)
-		s->data_first = (uint64_t)data / PAGE_BYTES;
-	else
-		s->data_first = s->pages;
-	if (batch_pages_of((uint64_t)hole) < s->pages)
-		s->data_end = batch_pages_of((uint64_t)hole);
-	return true;
-}
-
-/*
- * Where a batch from `at` ends at the latest: @max_pages on, or earlier at a multiple of
- * @max_pages if the extent needs no more batches for that and begins before it.  Page caches
- * and huge pages like aligned transfers.
- */
-static uint64_t file_batch_limit(const struct source_file *s, uint32_t max_pages)
-{
-	uint64_t boundary = (s->at / max_pages + 1) * max_pages;
-	uint64_t plain = (s->data_end - s->at + max_pages - 1) / max_pages;
-	uint64_t aligned = (s->data_end + max_pages - 1) / max_pages - s->at / max_pages;
-	uint64_t limit =
-		aligned <= plain && s->data_first < boundary ? boundary : s->at + max_pages;
-
-	return limit < s->pages ? limit : s->pages;
-}
-
-/*
- * A batch with data: from `at`, which is at most a small hole away from it, through small
- * holes, up to a large hole or the limit.
- */
-static bool file_take_pages(struct source_file *s, uint32_t max_pages, struct batch *b,
-			    struct mfd_error *err)
-{
-	uint64_t limit = file_batch_limit(s, max_pages);
-	uint64_t end;
-
-	memset(b->carried, 0, sizeof(b->carried));
-	memset(b->data, 0, sizeof(b->data));
-	b->first = s->at;
-	b->zero_run = false;
-	while (s->at < limit) {
-		if (!file_find_data(s, err))
-			return false;
-		if (s->data_first > s->at && s->data_first - s->at >= max_pages)
-			break;
-		if (s->data_first >= limit) {
-			s->at = limit;
-			break;
-		}
-		if (s->at < s->data_first)
-			s->at = s->data_first;
-		end = s->data_end < limit ? s->data_end : limit;
-		bitmap_set_run(b->data, (uint32_t)(s->at - b->first), (uint32_t)(end - s->at));
-		s->at = end;
-	}
-	b->count = s->at - b->first;
-	bitmap_fill(b->carried, (uint32_t)b->count);
+	*ret_first = (uint64_t)data / PAGE_BYTES;
+	*ret_end = batch_pages_of((uint64_t)hole);
 	return true;
 }
 
@@ -145,20 +80,7 @@ static bool file_next(struct source *source, uint32_t max_pages, uint8_t *buffer
 
 	(void)buffer;
 	(void)stop;
-	*ret_end = s->at == s->pages;
-	if (*ret_end)
-		return true;
-	if (!file_find_data(s, err))
-		return false;
-	ret_batch->region = 0;
-	if (s->data_first == s->pages || s->data_first >= s->at + max_pages) {
-		ret_batch->zero_run = true;
-		ret_batch->first = s->at;
-		ret_batch->count = s->data_first - s->at;
-		s->at = s->data_first;
-		return true;
-	}
-	return file_take_pages(s, max_pages, ret_batch, err);
+	return extents_next(&s->extents, max_pages, ret_batch, ret_end, err);
 }
 
 /* The file now ends at @end, and @missing bytes that the image has are gone. */
@@ -347,7 +269,7 @@ bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret
 	s->base.info.name = strrchr(s->path, '/') != NULL ? strrchr(s->path, '/') + 1 : s->path;
 	s->base.info.rereadable = true;
 	file_open_cache(s, cache);
-	s->pages = batch_pages_of(s->base.info.size);
+	extents_init(&s->extents, file_find_data, s, batch_pages_of(s->base.info.size));
 	s->holes = s->regular && !file_dense_in_memory(s->fd);
 	*ret = &s->base;
 	return true;
