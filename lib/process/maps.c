@@ -195,7 +195,7 @@ void maps_free(struct maps *m)
 	*m = (struct maps){ 0 };
 }
 
-const struct mapping *maps_find(const struct maps *m, uint64_t address)
+size_t maps_search(const struct maps *m, uint64_t address)
 {
 	size_t low = 0, high = m->count, middle;
 
@@ -206,7 +206,14 @@ const struct mapping *maps_find(const struct maps *m, uint64_t address)
 		else
 			high = middle;
 	}
-	return low < m->count && m->mapping[low].start <= address ? &m->mapping[low] : NULL;
+	return low;
+}
+
+const struct mapping *maps_find(const struct maps *m, uint64_t address)
+{
+	size_t i = maps_search(m, address);
+
+	return i < m->count && m->mapping[i].start <= address ? &m->mapping[i] : NULL;
 }
 
 /* [heap], [stack] and [anon:...], which prctl(PR_SET_VMA_ANON_NAME) gives, are memory like any. */

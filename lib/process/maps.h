@@ -65,6 +65,9 @@ bool maps_parse(FILE *file, struct maps *ret, struct mfd_error *err) MFD_MUST_CH
 /* Also of a zeroed struct, and twice. */
 void maps_free(struct maps *m);
 
+/* The index of the first mapping that ends behind @address; count if none does. */
+size_t maps_search(const struct maps *m, uint64_t address);
+
 /* The mapping that holds @address; NULL if none does. */
 const struct mapping *maps_find(const struct maps *m, uint64_t address);
 

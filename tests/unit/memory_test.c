@@ -70,7 +70,7 @@ static void memory_comes_as_it_is(void **state)
 	munmap(theirs, PAGES * page);
 }
 
-/* PROT_NONE is no obstacle for /proc/PID/mem, a hole in the address space is; what lies beside them arrives. */
+/* PROT_NONE is no obstacle for /proc/PID/mem; a hole in the address space is. */
 static void what_cannot_be_read_is_zeros_and_the_rest_is_there(void **state)
 {
 	uint8_t *theirs = map_pages(), *ours = map_pages();

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program to take a core of.  It makes itself ready, writes one line with its process ID and
+ * what can be asked about it, and stands still until its standard input ends.
+ *
+ *	core_target threads          8 threads, each deep in functions of its own number
+ *	core_target untouched        1 GiB that nobody has written to, but for a page in its middle
+ *	core_target huge             16 MiB of transparent huge pages, as far as the kernel has them
+ *	core_target read             nothing else: it is in read(2)
+ *	core_target mappings N       N mappings, each one page that holds its number
+ *	core_target odd              shared, private, unreadable, discarded, dumped not at all
+ *
+ * Every kind has a global and a block of the heap with known contents.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define THREADS 8
+#define PAGE 4096u
+#define UNTOUCHED (UINT64_C(1) << 30)
+#define HUGE_BYTES (UINT64_C(16) << 20)
+
+/* What a debugger is asked for. */
+struct record {
+	char text[32];
+	uint64_t number;
+	struct record *next;
+};
+
+struct record global_record = { .text = "a global", .number = 4711 };
+uint64_t *untouched, *huge_pages, *shared_words, *unreadable_words, *discarded_words;
+uint64_t *excluded_words, *file_words, *many_pages;
+
+static pthread_barrier_t ready;
+
+/* Wait for the end of standard input, deep in the stack. */
+static __attribute__((noinline)) void wait_here(void)
+{
+	char byte;
+
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+}
+
+static __attribute__((noinline)) uint64_t descend(uint64_t number, unsigned depth)
+{
+	volatile uint64_t local = number * 100 + depth;
+
+	if (depth > 0)
+		return descend(number, depth - 1) + local;
+	pthread_barrier_wait(&ready);
+	wait_here();
+	return local;
+}
+
+static void *thread_main(void *number)
+{
+	return (void *)(uintptr_t)descend((uintptr_t)number, (unsigned)(uintptr_t)number);
+}
+
+static void *map(size_t bytes, int flags)
+{
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | flags, -1, 0);
+
+	if (at == MAP_FAILED) {
+		perror("mmap");
+		exit(1);
+	}
+	return at;
+}
+
+static void start_threads(pthread_t threads[static THREADS])
+{
+	pthread_barrier_init(&ready, NULL, THREADS + 1);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		if (pthread_create(&threads[i], NULL, thread_main, (void *)(i + 1)) != 0)
+			exit(1);
+	pthread_barrier_wait(&ready);
+}
+
+static void make_untouched(void)
+{
+	untouched = map(UNTOUCHED, MAP_PRIVATE | MAP_NORESERVE);
+	untouched[UNTOUCHED / 2 / sizeof(*untouched)] = 0x1234567890abcdef;
+}
+
+static void make_huge(void)
+{
+	const uintptr_t align = 2 << 20;
+	uintptr_t at = (uintptr_t)map(HUGE_BYTES + align, MAP_PRIVATE);
+
+	huge_pages = (uint64_t *)((at + align - 1) / align * align);
+	madvise(huge_pages, HUGE_BYTES, MADV_HUGEPAGE);
+	for (uint64_t i = 0; i < HUGE_BYTES / sizeof(*huge_pages); i++)
+		huge_pages[i] = i * 3 + 1;
+}
+
+/* Every second page is of other access, so that none of them are joined. */
+static void make_mappings(size_t count)
+{
+	uint8_t *at = map(count * PAGE, MAP_PRIVATE);
+
+	many_pages = (uint64_t *)at;
+	for (size_t i = 0; i < count; i++) {
+		*(uint64_t *)(void *)(at + i * PAGE) = i + 1;
+		if (i % 2 != 0 && mprotect(at + i * PAGE, PAGE, PROT_READ) != 0)
+			exit(1);
+	}
+}
+
+static void make_odd(const char *file)
+{
+	int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+	shared_words = map(64 * PAGE, MAP_SHARED);
+	shared_words[8 * PAGE / 8] = 81;
+	unreadable_words = map(4 * PAGE, MAP_PRIVATE);
+	unreadable_words[0] = 82;
+	if (mprotect(unreadable_words, 4 * PAGE, PROT_NONE) != 0)
+		exit(1);
+	discarded_words = map(4 * PAGE, MAP_PRIVATE);
+	memset(discarded_words, 0xff, 4 * PAGE);
+	madvise(discarded_words, 2 * PAGE, MADV_DONTNEED);
+	excluded_words = map(4 * PAGE, MAP_PRIVATE);
+	excluded_words[0] = 84;
+	madvise(excluded_words, 4 * PAGE, MADV_DONTDUMP);
+	/* More than the file has: the rest can't be read by anybody. */
+	file_words = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (fd < 0 || file_words == MAP_FAILED)
+		exit(1);
+	file_words[0] = 85;
+	close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	const char *kind = argc > 1 ? argv[1] : "read";
+	struct record *heap = calloc(1, sizeof(*heap));
+	pthread_t threads[THREADS];
+
+	if (heap == NULL)
+		return 1;
+	strcpy(heap->text, "on the heap");
+	heap->number = 42;
+	global_record.next = heap;
+	if (strcmp(kind, "threads") == 0)
+		start_threads(threads);
+	else if (strcmp(kind, "untouched") == 0)
+		make_untouched();
+	else if (strcmp(kind, "huge") == 0)
+		make_huge();
+	else if (strcmp(kind, "mappings") == 0)
+		make_mappings((size_t)atoi(argv[2]));
+	else if (strcmp(kind, "odd") == 0)
+		make_odd(argv[2]);
+	printf("ready\n");
+	fflush(stdout);
+	wait_here();
+	return (int)global_record.next->number - 42;
+}
