@@ -7,12 +7,17 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+static void event_known(struct json *j, const char *key, uint64_t value)
+{
+	if (value != MFD_UNKNOWN)
+		json_number(j, key, value);
+	else
+		json_null(j, key);
+}
+
 static void event_counters(struct json *j, const struct mfd_stats *stats)
 {
-	if (stats->bytes_image != MFD_UNKNOWN)
-		json_number(j, "bytes_image", stats->bytes_image);
-	else
-		json_null(j, "bytes_image");
+	event_known(j, "bytes_image", stats->bytes_image);
 	json_number(j, "bytes_done", stats->bytes_done);
 	json_number(j, "bytes_wire", stats->bytes_wire);
 	json_number(j, "pages_zero", stats->pages_zero);
@@ -58,6 +63,7 @@ static void event_outcome(struct json *j, const struct mfd_stats *stats)
 		json_null(j, "hash");
 	}
 	json_bool(j, "committed", stats->committed);
+	event_known(j, "downtime_ns", stats->downtime_ns);
 	json_array(j, "per_channel");
 	for (unsigned i = 0; i < stats->channels; i++)
 		event_channel(j, &stats->channel[i]);

@@ -16,7 +16,7 @@ struct choice {
 };
 
 /* Keys of options without a short form. */
-enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT };
+enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, FREEZE, MAX_FREEZE, FILTER, ALL };
 
 static const struct argp_option options[] = {
 	{ .name = "channels", .key = 'C', .arg = "N",
@@ -32,12 +32,21 @@ static const struct argp_option options[] = {
 	  .doc = "Try to connect for DUR, again when refused (default 10s; 0: for ever)" },
 	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE",
 	  .doc = "Send at most RATE, all channels together" },
+	{ .name = "freeze", .key = FREEZE, .arg = "WHEN",
+	  .doc = "all: a process stands still while it is copied (default)" },
+	{ .name = "max-freeze", .key = MAX_FREEZE, .arg = "DUR",
+	  .doc = "Let a process go on after DUR whatever happens (default 0: never so)" },
+	{ .name = "filter", .key = FILTER, .arg = "MASK",
+	  .doc = "Which mappings of a process, hexadecimal as in its coredump_filter, "
+		 "0..1ff (default: its own)" },
+	{ .name = "all", .key = ALL, .doc = "All mappings of a process: --filter=1ff" },
 	{ 0 },
 };
 
 static const char doc[] =
 	"Send a memory image to mfd-recv over several TCP connections.\v"
-	"IMAGE is a regular file, a block device, or - for standard input.\n"
+	"IMAGE is a regular file, a block device, - for standard input, or pid:PID for a\n"
+	"running process, which arrives as an ELF core file.\n"
 	"DUR is a number with ms, s, m or h; a bare one is seconds.\n"
 	"SIZE is bytes, or with K or KiB = 1024, KB = 1000, and so on with M, G, T.\n"
 	"RATE is a SIZE per second, or with kbit, Mbit, Gbit.\n"
@@ -52,6 +61,18 @@ static void take_argument(struct choice *c, char *arg, const struct argp_state *
 		c->send.address = arg;
 	else
 		common_fail(state, arg, "one transfer is allowed: IMAGE HOST:PORT");
+}
+
+static void take_filter(struct choice *c, const struct argp_state *state, const char *text)
+{
+	unsigned long mask;
+
+	if (!parse_hexadecimal(text, MFD_FILTER_ALL, &mask))
+		common_fail(state, "--filter", "0 to 1ff are allowed, in hexadecimal");
+	if (c->send.filter_given)
+		common_fail(state, "--filter", "one of --filter and --all is allowed, once");
+	c->send.filter_given = true;
+	c->send.filter = (unsigned)mask;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -87,6 +108,21 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (!parse_rate(arg, &c->send.bytes_per_second) || !c->send.bytes_per_second)
 			common_fail(state, "--bwlimit",
 				    "1 byte per second and more are allowed, such as 50M or 1Gbit");
+		return 0;
+	case FREEZE:
+		if (strcmp(arg, "all"))
+			common_fail(state, "--freeze", "all is allowed");
+		return 0;
+	case MAX_FREEZE:
+		c->send.max_freeze_ms = common_duration(
+			state, "--max-freeze", arg, 0, COMMON_MAX_DURATION_MS,
+			"0 (as long as it takes) to 24h are allowed (units: ms, s, m, h)");
+		return 0;
+	case FILTER:
+		take_filter(c, state, arg);
+		return 0;
+	case ALL:
+		take_filter(c, state, "1ff");
 		return 0;
 	case ARGP_KEY_ARG:
 		take_argument(c, arg, state);

@@ -155,6 +155,27 @@ bool parse_rate(const char *text, uint64_t *ret_bytes_per_second)
 	return unit && !*text && parse_apply(&number, unit, ret_bytes_per_second);
 }
 
+bool parse_hexadecimal(const char *text, unsigned long max, unsigned long *ret)
+{
+	unsigned long value = 0;
+
+	if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+		text += 2;
+	if (!isxdigit((unsigned char)*text))
+		return false;
+	for (; isxdigit((unsigned char)*text); text++) {
+		value = value * 16 + (unsigned long)(isdigit((unsigned char)*text) ?
+						     *text - '0' :
+						     tolower((unsigned char)*text) - 'a' + 10);
+		if (value > max)
+			return false;
+	}
+	if (*text)
+		return false;
+	*ret = value;
+	return true;
+}
+
 bool parse_integer(const char *text, long min, long max, long *ret)
 {
 	const char *digits = text + (*text == '-');

@@ -20,6 +20,10 @@ bool parse_size(const char *text, uint64_t *ret_bytes) __attribute__((warn_unuse
 bool parse_rate(const char *text, uint64_t *ret_bytes_per_second)
 	__attribute__((warn_unused_result));
 
+/* A hexadecimal number from 0 on, with or without "0x" before it. */
+bool parse_hexadecimal(const char *text, unsigned long max, unsigned long *ret)
+	__attribute__((warn_unused_result));
+
 /* A whole number, with a minus sign where @min is below zero. */
 bool parse_integer(const char *text, long min, long max, long *ret)
 	__attribute__((warn_unused_result));

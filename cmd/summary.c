@@ -14,10 +14,19 @@ static double summary_seconds(uint64_t ns)
 	return (double)ns / 1e9;
 }
 
+/* What a process was frozen for, and a comma; nothing where there is none. */
+static const char *summary_downtime(char text[static FORMAT_TEXT], uint64_t ns)
+{
+	text[0] = '\0';
+	if (ns != MFD_UNKNOWN)
+		snprintf(text, FORMAT_TEXT, "downtime %.3f s, ", summary_seconds(ns));
+	return text;
+}
+
 void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
 	char size[FORMAT_TEXT], wire[FORMAT_TEXT], ratio[FORMAT_TEXT], rate[FORMAT_TEXT];
-	char channels[FORMAT_TEXT], method[FORMAT_TEXT];
+	char channels[FORMAT_TEXT], method[FORMAT_TEXT], downtime[FORMAT_TEXT];
 	char failovers[FORMAT_TEXT] = "";
 	const bool known = stats->bytes_image != MFD_UNKNOWN;
 	const uint64_t bytes = known ? stats->bytes_image : stats->bytes_done;
@@ -27,10 +36,12 @@ void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 		snprintf(failovers, sizeof(failovers), ", %" PRIu64 " failover%s", stats->failovers,
 			 stats->failovers == 1 ? "" : "s");
 	snprintf(ret, SUMMARY_TEXT,
-		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s, %s, %s%s, hash %016" PRIx64 "%s",
+		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s%s, %s, %s%s, hash %016" PRIx64
+		 "%s",
 		 format_image_size(size, bytes), format_share(stats->pages_zero, pages),
 		 format_bytes(wire, (double)stats->bytes_wire),
 		 format_ratio(ratio, bytes, stats->bytes_wire), summary_seconds(stats->elapsed_ns),
+		 summary_downtime(downtime, stats->downtime_ns),
 		 format_rate(rate, bytes, stats->elapsed_ns),
 		 format_channels(channels, stats->channels), format_method(method, stats),
 		 failovers, stats->hash, stats->committed ? ", committed" : "");

@@ -74,6 +74,7 @@ void transfer_notice(void *transfer, const struct mfd_notice *notice)
 		break;
 	case MFD_NOTICE_DROPPED:
 	case MFD_NOTICE_CHANNEL:
+	case MFD_NOTICE_DETAIL:
 		report_detail(&t->report, notice->text);
 		break;
 	case MFD_NOTICE_WARNING:
@@ -87,7 +88,8 @@ void transfer_notice(void *transfer, const struct mfd_notice *notice)
 
 int transfer_end(struct transfer *t, const struct mfd_error *err)
 {
-	struct mfd_stats stats = { .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" };
+	struct mfd_stats stats = { .bytes_image = MFD_UNKNOWN, .downtime_ns = MFD_UNKNOWN,
+				   .method = "", .backend = "" };
 	int status, signal = 0;
 
 	portfile_remove(&t->portfile);

@@ -5,6 +5,8 @@
 #include "mfd.h"
 
 #include <stdio.h>
+#include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,6 +100,51 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 	return check_timeout(o->timeout_ms, err);
 }
 
+/* "pid:PID" names a process; a file of such a name is ./pid:PID. */
+#define PROCESS_PREFIX "pid:"
+
+static bool is_process(const char *image)
+{
+	return !strncmp(image, PROCESS_PREFIX, strlen(PROCESS_PREFIX));
+}
+
+static bool parse_process(const char *image, pid_t *ret, struct mfd_error *err)
+{
+	const char *digits = image + strlen(PROCESS_PREFIX);
+	char *end;
+	long pid;
+
+	errno = 0;
+	pid = strtol(digits, &end, 10);
+	if (*digits < '1' || *digits > '9' || *end || errno || pid > INT_MAX)
+		return error_set(err, MFD_USAGE, "%s: pid:PID is a process by its ID", image);
+	*ret = (pid_t)pid;
+	return true;
+}
+
+static bool open_process(const struct mfd_send_options *o, struct source **ret, struct mfd_error *err)
+{
+	struct source_process_options process = {
+		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
+		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+	};
+
+	if (o->filter_given && o->filter > MFD_FILTER_ALL)
+		return error_set(err, MFD_USAGE, "filter: 0 to %x are allowed", MFD_FILTER_ALL);
+	return parse_process(o->image, &process.pid, err) && source_process_new(&process, ret, err);
+}
+
+static bool open_source(const struct mfd_send_options *o, struct source **ret, struct mfd_error *err)
+{
+	if (is_process(o->image))
+		return open_process(o, ret, err);
+	if (o->filter_given || o->max_freeze_ms)
+		return error_set(err, MFD_USAGE, "%s is no process: filter and freeze are for pid:PID", o->image);
+	if (strcmp(o->image, "-"))
+		return source_file_new(o->image, o->cache, ret, err);
+	return source_stream_new(STDIN_FILENO, ret, err);
+}
+
 bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret, struct mfd_error *err)
 {
 	struct send_params params;
@@ -109,9 +156,7 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 	if (!send)
 		return error_set(err, MFD_OS, "out of memory");
 	send->options = options;
-	if (!(strcmp(options->image, "-") ? source_file_new(options->image, options->cache, &send->source, err) :
-	      source_stream_new(STDIN_FILENO, &send->source, err)) ||
-	    !send_session_new(&params, send->source, &send->session, err)) {
+	if (!open_source(options, &send->source, err) || !send_session_new(&params, send->source, &send->session, err)) {
 		mfd_send_free(send);
 		return false;
 	}
@@ -126,6 +171,8 @@ bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 	warn(o->notice, o->opaque, send->source->info.warning);
 	if (o->cache != MFD_CACHE_KEEP && !send->source->info.rereadable)
 		warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
+	if (o->cache != MFD_CACHE_KEEP && is_process(o->image))
+		warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
 	return send_session_run(send->session, err);
 }
 

@@ -17,6 +17,9 @@
 /* "The method's own default", for mfd_send_options.level. */
 #define MFD_LEVEL_DEFAULT INT_MIN
 
+/* Every mapping of a process, for mfd_send_options.filter. */
+#define MFD_FILTER_ALL 0x1ffu
+
 /* "Not known", for sizes. */
 #define MFD_UNKNOWN UINT64_MAX
 
@@ -35,6 +38,7 @@ enum mfd_notice_kind {
 	MFD_NOTICE_CHANNEL,      /* a data connection was lost or replaced; text says which, why */
 	MFD_NOTICE_WARNING,      /* text: one line for the user */
 	MFD_NOTICE_CONFINED,     /* this thread and those it starts from now on are, or text says why not.  Receiver. */
+	MFD_NOTICE_DETAIL,       /* text: one line for a user who asked for more */
 };
 
 struct mfd_notice {
@@ -47,7 +51,7 @@ struct mfd_notice {
 typedef void mfd_notice_fn(void *opaque, const struct mfd_notice *notice);
 
 struct mfd_send_options {
-	const char *image;       /* a regular file, a block device, or "-" for standard input */
+	const char *image;       /* a regular file, a block device, "-" for standard input, or "pid:PID" */
 	const char *address;     /* host:port, [v6]:port */
 	unsigned channels;       /* 1..128; 0: min(8, usable CPUs) */
 	const char *method;      /* "auto", "none", "zlib", "zstd" */
@@ -58,6 +62,9 @@ struct mfd_send_options {
 	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
 	enum mfd_cache cache;    /* of a file or device; a stream is read as it comes */
 	const char *congestion;  /* of the data connections, such as "bbr"; NULL: the system's */
+	bool filter_given;       /* of a process: otherwise its own coredump_filter is taken */
+	unsigned filter;         /* which mappings are in the core, as core(5) has it; at most MFD_FILTER_ALL */
+	uint64_t max_freeze_ms;  /* a process is never frozen for longer; 0: as long as it takes */
 	enum mfd_family family;
 	mfd_notice_fn *notice;   /* NULL: none */
 	void *opaque;
@@ -108,6 +115,7 @@ struct mfd_stats {
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
 	uint64_t failovers;      /* data connections that were lost, and survived */
+	uint64_t downtime_ns;    /* how long a process was frozen; MFD_UNKNOWN: not known yet, or there is none */
 	unsigned channels;       /* 0 before the session began */
 	const char *method;      /* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
 	int level;

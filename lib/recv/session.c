@@ -378,6 +378,7 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 	const struct method_ops *method;
 
 	memset(ret, 0, sizeof(*ret));
+	ret->downtime_ns = MFD_UNKNOWN;
 	ret->phase = (enum mfd_phase)counter_get(&s->phase);
 	ret->bytes_image = counter_get(&s->bytes_image);
 	ret->elapsed_ns = began ? (ended ? ended : clock_ns()) - began : 0;

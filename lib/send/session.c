@@ -240,6 +240,8 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;
 	ret->failovers = counter_get(&s->failovers);
+	ret->downtime_ns = MFD_UNKNOWN;
+	s->source->ops->report(s->source, ret);
 	for (unsigned i = 0; i < s->params.channels; i++)
 		channel_stats(&s->thread[i], ret);
 }

@@ -161,6 +161,7 @@ static const struct source_ops file_ops = {
 	.next = file_next,
 	.read = file_read,
 	.end_round = file_end_round,
+	.report = source_report_nothing,
 	.free = file_free,
 };
 

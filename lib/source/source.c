@@ -11,3 +11,9 @@ bool source_read_unsupported(struct source *s, const struct batch *batch, uint8_
 	(void)buffer;
 	return error_set(err, MFD_BUG, "a %s source can't be read twice", s->ops->kind);
 }
+
+void source_report_nothing(const struct source *s, struct mfd_stats *ret)
+{
+	(void)s;
+	(void)ret;
+}

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/event.h"
@@ -52,6 +53,9 @@ struct source_ops {
 	 */
 	bool (*end_round)(struct source *s, uint32_t round, bool *ret_again, uint64_t *ret_size, struct mfd_error *err);
 
+	/* Any thread, at any time: fill what this kind of source knows; the rest of *ret is the session's. */
+	void (*report)(const struct source *s, struct mfd_stats *ret);
+
 	void (*free)(struct source *s);
 };
 
@@ -69,6 +73,24 @@ bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret
 
 /* A stream whose size is known at its end: @fd, which stays the caller's.  Errors: MFD_NO_INPUT, MFD_OS. */
 bool source_stream_new(int fd, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+struct source_process_options {
+	pid_t pid;
+	bool filter_given;       /* otherwise the process's own is taken */
+	unsigned filter;         /* which mappings: bits of process/filter.h */
+	uint64_t max_freeze_ms;  /* longer it is never frozen; 0: as long as it takes */
+	mfd_notice_fn *notice;   /* never NULL; called by next() and end_round() */
+	void *opaque;
+};
+
+/*
+ * A live process as an ELF core file; frozen from the first next() to end_round().  Errors: MFD_NO_INPUT (no such process, a zombie),
+ * MFD_NO_PERMISSION (or somebody traces it), MFD_CONFIG (a 32-bit one), MFD_OS.
+ */
+bool source_process_new(const struct source_process_options *options, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* Shared filler for the slot `report` of sources that know nothing more. */
+void source_report_nothing(const struct source *s, struct mfd_stats *ret);
 
 /* Shared filler for the slot of sources that are not rereadable: MFD_BUG. */
 bool source_read_unsupported(struct source *s, const struct batch *batch, uint8_t *buffer, struct mfd_error *err);

@@ -103,6 +103,7 @@ static const struct source_ops stream_ops = {
 	.next = stream_next,
 	.read = source_read_unsupported,
 	.end_round = stream_end_round,
+	.report = source_report_nothing,
 	.free = stream_free,
 };
 

@@ -229,6 +229,7 @@ static const struct source_ops testing_source_ops = {
 	.next = source_next,
 	.read = source_read,
 	.end_round = source_end_round,
+	.report = source_report_nothing,
 	.free = source_free,
 };
 

@@ -1,24 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program to take a core of.  It makes itself ready, writes one line with its process ID and
- * what can be asked about it, and stands still until its standard input ends.
+ * A program to take a core of.  It makes itself ready, says so, and stands still
+ * until every thread has read a 'q' from standard input.  Exit status 0: nothing was strange
+ * about that; 3: a read(2) was disturbed.
  *
  *	core_target threads          8 threads, each deep in functions of its own number
  *	core_target untouched        1 GiB that nobody has written to, but for a page in its middle
  *	core_target huge             16 MiB of transparent huge pages, as far as the kernel has them
  *	core_target read             nothing else: it is in read(2)
  *	core_target mappings N       N mappings, each one page that holds its number
- *	core_target odd              shared, private, unreadable, discarded, dumped not at all
+ *	core_target odd FILE         shared, private, unreadable, discarded, dumped not at all
+ *	core_target traced           a child, traced by its parent; its process ID stands behind "ready"
+ *	core_target zombie           a child that has ended; the same
  *
  * Every kind has a global and a block of the heap with known contents.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define THREADS 8
@@ -39,13 +46,13 @@ uint64_t *excluded_words, *file_words, *many_pages;
 
 static pthread_barrier_t ready;
 
-/* Wait for the end of standard input, deep in the stack. */
 static __attribute__((noinline)) void wait_here(void)
 {
-	char byte;
+	char byte = 0;
 
-	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
+	while (byte != 'q')
+		if (read(STDIN_FILENO, &byte, 1) != 1)
+			_exit(3);
 }
 
 static __attribute__((noinline)) uint64_t descend(uint64_t number, unsigned depth)
@@ -138,11 +145,30 @@ static void make_odd(const char *file)
 	close(fd);
 }
 
+/* A child in the state that @kind names. */
+static pid_t start_child(const char *kind)
+{
+	const bool traced = strcmp(kind, "traced") == 0;
+	pid_t child = fork();
+	siginfo_t info;
+
+	if (child == 0) {
+		if (traced && ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+			raise(SIGSTOP);
+		_exit(0);
+	}
+	if (child < 0 || waitid(P_PID, (id_t)child, &info,
+				(traced ? WSTOPPED : WEXITED) | WNOWAIT) != 0)
+		exit(1);
+	return child;
+}
+
 int main(int argc, char **argv)
 {
 	const char *kind = argc > 1 ? argv[1] : "read";
 	struct record *heap = calloc(1, sizeof(*heap));
 	pthread_t threads[THREADS];
+	pid_t process = getpid();
 
 	if (heap == NULL)
 		return 1;
@@ -159,8 +185,14 @@ int main(int argc, char **argv)
 		make_mappings((size_t)atoi(argv[2]));
 	else if (strcmp(kind, "odd") == 0)
 		make_odd(argv[2]);
-	printf("ready\n");
+	else if (strcmp(kind, "traced") == 0 || strcmp(kind, "zombie") == 0)
+		process = start_child(kind);
+	printf("ready %d\n", (int)process);
 	fflush(stdout);
 	wait_here();
+	for (int i = 0; strcmp(kind, "threads") == 0 && i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	if (process != getpid())
+		kill(process, SIGKILL);
 	return (int)global_record.next->number - 42;
 }

@@ -205,6 +205,27 @@ static void an_integer_with_junk_is_refused(void **state)
 	assert_int_equal(got, 77);
 }
 
+static void a_mask_is_hexadecimal_whatever_it_begins_with(void **state)
+{
+	static const char *const junk[] = { "", "0x", "x33", "-1", "+1", " 33", "33 ", "3g", "0x3.0" };
+	unsigned long got = 77;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(junk) / sizeof(junk[0]); i++)
+		assert_false(parse_hexadecimal(junk[i], 0x1ff, &got));
+	assert_false(parse_hexadecimal("200", 0x1ff, &got));
+	assert_false(parse_hexadecimal("10000000000000000", 0x1ff, &got));
+	assert_int_equal(got, 77);
+	assert_true(parse_hexadecimal("33", 0x1ff, &got));
+	assert_int_equal(got, 0x33);
+	assert_true(parse_hexadecimal("0x1FF", 0x1ff, &got));
+	assert_int_equal(got, 0x1ff);
+	assert_true(parse_hexadecimal("00000000000000000000033", 0x1ff, &got));
+	assert_int_equal(got, 0x33);
+	assert_true(parse_hexadecimal("0", 0x1ff, &got));
+	assert_int_equal(got, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +243,7 @@ int main(void)
 		cmocka_unit_test(a_rate_in_bits_is_an_eighth_of_powers_of_1000),
 		cmocka_unit_test(an_integer_is_taken_within_its_range_only),
 		cmocka_unit_test(an_integer_with_junk_is_refused),
+		cmocka_unit_test(a_mask_is_hexadecimal_whatever_it_begins_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

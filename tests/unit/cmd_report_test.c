@@ -29,7 +29,7 @@ static struct mfd_stats half_way(void)
 		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB, .bytes_wire = 223696213,
 		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000,
 		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .backend = "zstd",
-		.hash = UINT64_C(0x0123456789abcdef),
+		.hash = UINT64_C(0x0123456789abcdef), .downtime_ns = MFD_UNKNOWN,
 	};
 }
 
@@ -139,10 +139,22 @@ static void a_backend_is_named_that_is_not_the_methods_own(void **state)
 	assert_string_equal(format_method(text, &s), "none");
 }
 
+static void the_summary_of_a_process_says_how_long_it_was_frozen(void **state)
+{
+	struct mfd_stats s = done();
+	char text[SUMMARY_TEXT];
+
+	(void)state;
+	s.downtime_ns = 123456789;
+	summary_text(&s, text);
+	assert_non_null(strstr(text, ", 0.91 s, downtime 0.123 s, 2.36 GB/s, "));
+}
+
 static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 {
 	struct mfd_stats s = {
-		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none", .committed = true
+		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none", .committed = true,
+		.downtime_ns = MFD_UNKNOWN,
 	};
 	char text[SUMMARY_TEXT];
 
@@ -394,7 +406,7 @@ static void the_summary_event_has_its_keys(void **state)
 	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
 			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"rounds\":1,\"failovers\":0,"
 			    "\"elapsed_ns\":910000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
-			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
+			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
 			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
 			    "\"wait_handoff_ns\":7}]}\n");
 	free(got);
@@ -416,9 +428,22 @@ static void a_summary_of_128_channels_is_one_line(void **state)
 	free(got);
 }
 
+static void a_downtime_that_is_known_is_a_number(void **state)
+{
+	struct mfd_stats s = done();
+	char *got;
+
+	(void)state;
+	s.downtime_ns = 123456789;
+	got = json_of(speak_summary, &s);
+	assert_non_null(strstr(got, ",\"downtime_ns\":123456789,"));
+	free(got);
+}
+
 static void speak_error(struct json *j, const void *what)
 {
-	const struct mfd_stats s = { .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" };
+	const struct mfd_stats s = { .bytes_image = MFD_UNKNOWN, .downtime_ns = MFD_UNKNOWN,
+				     .method = "", .backend = "" };
 
 	event_error(j, &s, what);
 }
@@ -432,7 +457,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\","
 			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"rounds\":0,\"failovers\":0,"
 			    "\"elapsed_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
-			    "\"committed\":false,\"per_channel\":[]}\n");
+			    "\"committed\":false,\"downtime_ns\":null,\"per_channel\":[]}\n");
 	free(got);
 }
 
@@ -461,6 +486,7 @@ int main(void)
 		cmocka_unit_test(all_is_100_percent_and_nearly_all_is_not),
 		cmocka_unit_test(the_summary_has_everything_on_one_line),
 		cmocka_unit_test(a_backend_is_named_that_is_not_the_methods_own),
+		cmocka_unit_test(the_summary_of_a_process_says_how_long_it_was_frozen),
 		cmocka_unit_test(the_summary_of_an_empty_image_divides_by_nothing),
 		cmocka_unit_test(the_summary_counts_failovers_if_there_were_any),
 		cmocka_unit_test(the_summary_fits_with_the_largest_numbers),
@@ -475,6 +501,7 @@ int main(void)
 		cmocka_unit_test(json_keeps_utf8_and_replaces_what_is_none),
 		cmocka_unit_test(the_summary_event_has_its_keys),
 		cmocka_unit_test(a_summary_of_128_channels_is_one_line),
+		cmocka_unit_test(a_downtime_that_is_known_is_a_number),
 		cmocka_unit_test(an_error_before_the_session_knows_no_size_and_no_method),
 		cmocka_unit_test(a_lost_line_is_remembered_and_nothing_follows_it),
 	};
