@@ -85,7 +85,7 @@ struct source_process_options {
 
 /*
  * A live process as an ELF core file; frozen from the first next() to end_round().  Errors: MFD_NO_INPUT (no such process, a zombie),
- * MFD_NO_PERMISSION (or somebody traces it), MFD_CONFIG (a 32-bit one), MFD_OS.
+ * MFD_NO_PERMISSION (or somebody traces it), MFD_CONFIG (a 32-bit one, or one without its first thread), MFD_OS.
  */
 bool source_process_new(const struct source_process_options *options, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 

@@ -133,7 +133,8 @@ value() {
 
 @test "a program blocked in read(2) is still in it afterwards" {
 	target read
-	take
+	take --cache=drop
+	says send '*--cache*'
 	debug core bt | grep -q 'wait_here'
 	as_gcore 'p global_record'
 	goes_on
@@ -163,6 +164,17 @@ value() {
 	! debug core 'output excluded_words[0]' | grep -q 84
 	says send '*vvar*: left out: *'
 	says send '*KiB can*t be read, and are zeros in the core'
+	goes_on
+}
+
+@test "pages that a userfaultfd has yet to supply are left out and named; nobody waits for them" {
+	target uffd || {
+		ends target 77 && skip "no userfaultfd(2) here"
+	}
+	take -v
+	[ "$(value 'supplied_words[0]')" = 86 ]
+	[ "$(value 'supplied_words[512]')" = 0 ]
+	says send '*userfaultfd*left out*'
 	goes_on
 }
 
@@ -267,6 +279,13 @@ refused() {
 	spawn target ./pause
 	until_true "$PATIENCE" grep -qs '^State:.*S' "/proc/${PID[target]}/status" || skip "no 32-bit programs run here"
 	refused 78 "pid:${PID[target]}"
+}
+
+@test "a process whose first thread has ended: 78" {
+	target leaderless
+	refused 78 "pid:$TAKEN"
+	says send '*main thread*'
+	goes_on
 }
 
 @test "what is no process ID: 64; and so are a process's options for a file" {

@@ -10,12 +10,15 @@
  *	core_target read             nothing else: it is in read(2)
  *	core_target mappings N       N mappings, each one page that holds its number
  *	core_target odd FILE         shared, private, unreadable, discarded, dumped not at all
+ *	core_target uffd             4 pages, of which it has supplied the first by a userfaultfd
+ *	core_target leaderless       its first thread has ended
  *	core_target traced           a child, traced by its parent; its process ID stands behind "ready"
  *	core_target zombie           a child that has ended; the same
  *
  * Every kind has a global and a block of the heap with known contents.
  */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -23,8 +26,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,7 +47,7 @@ struct record {
 
 struct record global_record = { .text = "a global", .number = 4711 };
 uint64_t *untouched, *huge_pages, *shared_words, *unreadable_words, *discarded_words;
-uint64_t *excluded_words, *file_words, *many_pages;
+uint64_t *excluded_words, *file_words, *many_pages, *supplied_words;
 
 static pthread_barrier_t ready;
 
@@ -145,6 +150,45 @@ static void make_odd(const char *file)
 	close(fd);
 }
 
+/* Exit status 77: not permitted. */
+static void make_uffd(void)
+{
+	const size_t bytes = 4 * PAGE;
+	struct uffdio_api api = { .api = UFFD_API };
+	static uint64_t page[PAGE / 8] = { 86 };
+	struct uffdio_register range = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_copy copy = { .src = (uintptr_t)page, .len = PAGE };
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	supplied_words = map(bytes, MAP_PRIVATE);
+	range.range.start = copy.dst = (uintptr_t)supplied_words;
+	range.range.len = bytes;
+	if (fd < 0)
+		exit(77);
+	if (ioctl(fd, UFFDIO_API, &api) != 0 || ioctl(fd, UFFDIO_REGISTER, &range) != 0 ||
+	    ioctl(fd, UFFDIO_COPY, &copy) != 0)
+		exit(1);
+}
+
+/* The one that stays. */
+static void *last_thread(void *unused)
+{
+	(void)unused;
+	printf("ready %d\n", (int)getpid());
+	fflush(stdout);
+	wait_here();
+	exit(0);
+}
+
+static void end_leader(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, last_thread, NULL) != 0)
+		exit(1);
+	pthread_exit(NULL);
+}
+
 /* A child in the state that @kind names. */
 static pid_t start_child(const char *kind)
 {
@@ -185,6 +229,10 @@ int main(int argc, char **argv)
 		make_mappings((size_t)atoi(argv[2]));
 	else if (strcmp(kind, "odd") == 0)
 		make_odd(argv[2]);
+	else if (strcmp(kind, "uffd") == 0)
+		make_uffd();
+	else if (strcmp(kind, "leaderless") == 0)
+		end_leader();
 	else if (strcmp(kind, "traced") == 0 || strcmp(kind, "zombie") == 0)
 		process = start_child(kind);
 	printf("ready %d\n", (int)process);
