@@ -227,7 +227,7 @@ stored() {
 	hold
 	FROM=in spawn target unshare --pid --fork "$TARGET" threads
 	until_true "$PATIENCE" is_ready
-	[ "$(cat target.out)" = "ready 1" ]
+	grep -q '^ready 1$' target.out
 	TAKEN=$(pgrep -P "${PID[target]}")
 	take
 	debug core 'info threads' >threads.txt

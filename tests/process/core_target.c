@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program to take a core of.  It makes itself ready, says so, and stands still
- * until every thread has read a 'q' from standard input.  Exit status 0: nothing was strange
- * about that; 3: a read(2) was disturbed.
+ * A program to take a core of.  It makes itself ready, says so with its process ID, and stands
+ * still until every thread has read a 'q' from standard input.  Exit status 0: nothing was
+ * strange about that; 3: a read(2) was disturbed.
  *
  *	core_target threads          8 threads, each deep in functions of its own number
  *	core_target untouched        1 GiB that nobody has written to, but for a page in its middle
@@ -18,6 +18,7 @@
  * Every kind has a global and a block of the heap with known contents.
  */
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -235,7 +236,7 @@ int main(int argc, char **argv)
 		end_leader();
 	else if (strcmp(kind, "traced") == 0 || strcmp(kind, "zombie") == 0)
 		process = start_child(kind);
-	printf("ready %d\n", (int)process);
+	printf("ready %d\nhuge %" PRIxPTR "\n", (int)process, (uintptr_t)huge_pages);
 	fflush(stdout);
 	wait_here();
 	for (int i = 0; strcmp(kind, "threads") == 0 && i < THREADS; i++)
