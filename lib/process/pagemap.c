@@ -21,6 +21,7 @@ void pagemap_init(struct pagemap *p)
 {
 	p->fd = -1;
 	p->object = -1;
+	p->plain = false;
 	p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
 	pagemap_forget(p);
 }
@@ -51,10 +52,84 @@ void pagemap_close(struct pagemap *p)
 void pagemap_forget(struct pagemap *p)
 {
 	p->window_count = 0;
+	p->scanned_from = p->scanned_to = 0;
 	io_close(p->object);
 	p->object = -1;
 	p->object_start = UINT64_MAX;
 }
+
+static bool pagemap_gone(const struct pagemap *p, struct mfd_error *err)
+{
+	return error_set(err, MFD_NO_INPUT, "process %d has ended, or has started another program",
+			 (int)p->pid);
+}
+
+/* ---- With PAGEMAP_SCAN: runs. ---- */
+
+/* Scan from @from on, as far as the runs fit; false also when the kernel can't, and then ->plain. */
+static bool pagemap_scan(struct pagemap *p, uint64_t from, uint64_t end, struct mfd_error *err)
+{
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan), .start = from, .end = end,
+		.vec = (uintptr_t)p->run, .vec_len = PAGEMAP_RUNS,
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+	};
+	int n = ioctl(p->fd, PAGEMAP_SCAN, &scan);
+
+	if (n < 0) {
+		if (errno == ESRCH)
+			return pagemap_gone(p, err);
+		p->plain = true;
+		return false;
+	}
+	p->runs = (size_t)n;
+	p->scanned_from = from;
+	p->scanned_to = scan.walk_end;
+	return true;
+}
+
+/* The first run in what has been scanned that ends behind @from; NULL for none. */
+static const struct page_region *pagemap_run_at(const struct pagemap *p, uint64_t from)
+{
+	size_t low = 0, high = p->runs, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (p->run[middle].end <= from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < p->runs ? &p->run[low] : NULL;
+}
+
+/* False with ->plain: not this way. */
+static bool pagemap_find_run(struct pagemap *p, uint64_t from, uint64_t end, uint64_t *ret_first,
+			     uint64_t *ret_end, struct mfd_error *err)
+{
+	const struct page_region *run;
+
+	for (; from < end; from = p->scanned_to) {
+		if ((from < p->scanned_from || from >= p->scanned_to) &&
+		    !pagemap_scan(p, from, end, err))
+			return false;
+		if (p->scanned_to <= from)
+			return pagemap_gone(p, err);
+		run = pagemap_run_at(p, from);
+		if (run == NULL)
+			continue;
+		if (run->start >= end)
+			break;
+		*ret_first = run->start > from ? run->start : from;
+		*ret_end = run->end < end ? run->end : end;
+		return true;
+	}
+	*ret_first = *ret_end = end;
+	return true;
+}
+
+/* ---- Without it: an entry for each page. ---- */
 
 /* Have the entry of page @page in the window; it is a short one at the end of an address space. */
 static bool pagemap_load(struct pagemap *p, uint64_t page, struct mfd_error *err)
@@ -67,9 +142,7 @@ static bool pagemap_load(struct pagemap *p, uint64_t page, struct mfd_error *err
 	if (n < 0)
 		return error_set_os(err, MFD_IO, errno, "pages of process %d", (int)p->pid);
 	if ((size_t)n < sizeof(p->window[0]))
-		return error_set(err, MFD_NO_INPUT,
-				 "process %d has ended, or has started another program",
-				 (int)p->pid);
+		return pagemap_gone(p, err);
 	p->window_first = page;
 	p->window_count = (size_t)n / sizeof(p->window[0]);
 	return true;
@@ -80,8 +153,8 @@ static bool pagemap_exists(const struct pagemap *p, uint64_t page)
 	return p->window[page - p->window_first] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED);
 }
 
-bool pagemap_find(struct pagemap *p, uint64_t from, uint64_t end, uint64_t *ret_first,
-		  uint64_t *ret_end, struct mfd_error *err)
+static bool pagemap_find_entry(struct pagemap *p, uint64_t from, uint64_t end,
+			       uint64_t *ret_first, uint64_t *ret_end, struct mfd_error *err)
 {
 	const uint64_t last = end / p->page_bytes;
 	uint64_t page = from / p->page_bytes;
@@ -101,6 +174,14 @@ bool pagemap_find(struct pagemap *p, uint64_t from, uint64_t end, uint64_t *ret_
 		*ret_first = page * p->page_bytes;
 	}
 	return true;
+}
+
+bool pagemap_find(struct pagemap *p, uint64_t from, uint64_t end, uint64_t *ret_first,
+		  uint64_t *ret_end, struct mfd_error *err)
+{
+	if (!p->plain && pagemap_find_run(p, from, end, ret_first, ret_end, err))
+		return true;
+	return p->plain && pagemap_find_entry(p, from, end, ret_first, ret_end, err);
 }
 
 /* ---- Shared objects. ---- */

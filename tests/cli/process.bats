@@ -272,6 +272,29 @@ refused() {
 	goes_on
 }
 
+@test "nobody special takes a core of his own process" {
+	[ "$(id -u)" = 0 ] || skip "not root"
+	command -v setpriv >/dev/null || skip "no setpriv"
+	[ "$(cat /proc/sys/kernel/yama/ptrace_scope 2>/dev/null || echo 0)" = 0 ] || skip "ptrace_scope is not 0"
+	local nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all)
+
+	printf 'a short file' >short
+	chmod 755 "$T"
+	chmod 644 short
+	hold
+	FROM=in spawn target "${nobody[@]}" "$TARGET" odd short
+	until_true "$PATIENCE" is_ready
+	TAKEN=$(sed -n 's/^ready //p' target.out)
+	receive recv core "${RECEIVE[@]}"
+	spawn send "${nobody[@]}" "$BIN/mfd-send" "pid:$TAKEN" "127.0.0.1:$PORT"
+	ends send 0
+	ends recv 0
+	[ "$(value 'shared_words[8 * 512]')" = 81 ]
+	[ "$(value 'shared_words[9 * 512]')" = 0 ]
+	[ "$(value 'unreadable_words[0]')" = 82 ]
+	goes_on
+}
+
 @test "a 32-bit process: 78" {
 	[ "$(uname -m)" = x86_64 ] || skip "only on x86-64"
 	printf '.globl _start\n_start: mov $29, %%eax\nint $0x80\njmp _start\n' >pause.s # pause(2)
