@@ -24,13 +24,29 @@ is_ready() {
 	grep -qs '^ready' "$T/target.out" || gone "${PID[target]}"
 }
 
+# All threads of TAKEN are in one of the system calls (numbers), as far as the kernel tells.
+are_in() {
+	local task call
+
+	[ -r /proc/self/syscall ] || return 0
+	for task in "/proc/$TAKEN/task"/*; do
+		read -r call _ 2>/dev/null <"$task/syscall" || return 1
+		case " $* " in *" $call "*) ;; *) return 1 ;; esac
+	done
+}
+
+# read(2), and futex(2), on x86-64 and aarch64.
+READ=(0 63 -1) # a thread that has ended is in -1
+FUTEX=(202 98)
+
 # target KIND...: run it until it is ready; the process to take is TAKEN.
 target() {
 	hold
 	FROM=in spawn target "$TARGET" "$@"
 	until_true "$PATIENCE" is_ready || fail "not ready" || return 1
 	TAKEN=$(sed -n 's/^ready //p' target.out)
-	[ -n "$TAKEN" ] || fail "target has ended"
+	[ -n "$TAKEN" ] || fail "target has ended" || return 1
+	[ "$TAKEN" != "${PID[target]}" ] || until_true "$PATIENCE" are_in "${READ[@]}" || fail "not in read(2)"
 }
 
 # It was not disturbed: every thread still reads, and then it ends as it should.
@@ -105,6 +121,7 @@ value() {
 	FROM=in spawn target "$python" program.py
 	until_true "$PATIENCE" is_ready
 	TAKEN=$(sed -n 's/^ready //p' target.out)
+	until_true "$PATIENCE" are_in "${READ[@]}" "${FUTEX[@]}"
 	EXE=$(readlink "/proc/$TAKEN/exe")
 	take
 	as_gcore
