@@ -132,10 +132,10 @@ static bool freezer_failed(const struct freezer *f, const struct guardian_reply 
 	case GUARDIAN_DENIED:
 		return target_denied(pid, tid, r->os_errno, err);
 	case GUARDIAN_STUCK:
-		return error_set(
-			err, MFD_TRY_AGAIN,
-			"thread %d of process %d can't be stopped: it sleeps uninterruptibly", tid,
-			pid);
+		return error_set(err, MFD_TRY_AGAIN,
+				 "thread %d of process %d did not stop in time (is it in "
+				 "uninterruptible sleep?)",
+				 tid, pid);
 	case GUARDIAN_32BIT:
 		return error_set(err, MFD_CONFIG, "thread %d of process %d runs 32-bit code", tid,
 				 pid);

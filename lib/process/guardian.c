@@ -36,6 +36,9 @@
  */
 #define GUARDIAN_STOP_NS (2 * CLOCK_NS_PER_S)
 
+/* Three looks do for most; a program whose threads start threads is caught within a few more. */
+#define GUARDIAN_LOOKS 10000
+
 /* How long nothing may happen before a look at whether those that still run are dead. */
 #define GUARDIAN_DOUBT_NS (20 * CLOCK_NS_PER_MS)
 
@@ -169,24 +172,27 @@ static enum guardian_problem guardian_settle(struct guardian *g, uint64_t deadli
 /* Stop all there are, and look again until nobody is left: those who are stopped start no more. */
 static enum guardian_problem guardian_stop(struct guardian *g)
 {
-	const uint64_t give_up_ns = g->began_ns + GUARDIAN_STOP_NS;
-	const uint64_t deadline_ns = give_up_ns < g->deadline_ns ? give_up_ns : g->deadline_ns;
-	enum guardian_problem problem;
+	enum guardian_problem problem = GUARDIAN_NO_PROBLEM;
 	size_t changes, zombies = 0;
-	bool complete;
+	uint64_t give_up_ns;
+	bool complete = false;
+	unsigned looks;
 
-	do {
+	for (looks = 0; !problem && !complete; looks++) {
+		if (looks == GUARDIAN_LOOKS)
+			return GUARDIAN_RESTLESS;
 		problem = tracees_seize(&g->tracees, GUARDIAN_TASKS, &changes);
+		give_up_ns = clock_ns() + GUARDIAN_STOP_NS;
+		if (give_up_ns > g->deadline_ns)
+			give_up_ns = g->deadline_ns;
 		if (!problem)
-			problem = guardian_settle(g, deadline_ns);
+			problem = guardian_settle(g, give_up_ns);
 		/* Zombies on their way out blur the count until there are none, or only lasting
 		 * ones. */
 		complete = changes == 0 && g->tracees.zombies == zombies &&
 			   tracees_are_all(&g->tracees, GUARDIAN_TASKS);
 		zombies = g->tracees.zombies;
-		if (!problem && !complete && clock_ns() >= deadline_ns)
-			problem = GUARDIAN_RESTLESS;
-	} while (!problem && !complete);
+	}
 	return problem || g->tracees.count ? problem : GUARDIAN_DIED;
 }
 
