@@ -188,7 +188,9 @@ static bool next_batch(struct send_session *s, uint32_t max_pages, uint8_t *buff
 		memset(slot, 0, sizeof(*slot));
 		if (ops->next(s->source, max_pages, buffer, &s->look, slot, ret_end, err))
 			return true;
-		if (err->status != MFD_TRY_AGAIN || stopping(s))
+		/* The source may have a reason of its own to say so. */
+		if (err->status != MFD_TRY_AGAIN || stopping(s) ||
+		    event_wait_fd(&s->look, -1, 0, 0) != EVENT_STOPPED)
 			return false;
 		event_clear(&s->look);
 		send_failover_news(s);

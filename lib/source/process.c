@@ -34,6 +34,7 @@ struct source_process {
 	struct corefile file;    /* read by sender threads while a round goes on */
 	struct extents extents;
 	bool frozen;
+	struct mfd_error mixture; /* once --max-freeze has let it go: why no core can come of it */
 
 	/* Any thread. */
 	counter downtime_ns;     /* the producer's; MFD_UNKNOWN until it continues */
@@ -73,10 +74,12 @@ static bool process_thaw(struct source_process *s, struct mfd_error *err)
 	counter_set(&s->downtime_ns, frozen_ns);
 	if (!freezer_expired(s->freezer))
 		return true;
-	return error_set(err, MFD_TRY_AGAIN,
-			 "process %d was frozen for %" PRIu64 " ms, all that --max-freeze allows: "
-			 "it goes on, and its core would be a mixture",
-			 (int)s->options.pid, s->options.max_freeze_ms);
+	error_set(&s->mixture, MFD_TRY_AGAIN,
+		  "process %d was frozen for %" PRIu64 " ms, all that --max-freeze allows: "
+		  "it goes on, and its core would be a mixture",
+		  (int)s->options.pid, s->options.max_freeze_ms);
+	*err = s->mixture;
+	return false;
 }
 
 /* Has what was read so far been read from a process that stands still? */
@@ -115,6 +118,11 @@ static bool process_next(struct source *source, uint32_t max_pages, uint8_t *buf
 
 	(void)buffer;
 	(void)stop;
+	/* Never a second freeze: what was read in the first would be mixed with what is there now. */
+	if (s->mixture.status != MFD_OK) {
+		*err = s->mixture;
+		return false;
+	}
 	if (!s->frozen && !process_freeze(s, err))
 		return false;
 	return process_check_freeze(s, err) &&
