@@ -8,11 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <linux/userfaultfd.h>
+#include <sys/ptrace.h>
 
 #include "freeze_fixture.h"
+#include "process/tracees.h"
 
-#define ROUNDS 60
+#define ROUNDS 40
 
 /* What the process that freezes does until it is killed. */
 enum deed { HOLD, FREEZE_AND_THAW, MAKE_USERFAULTFDS };
@@ -177,6 +178,33 @@ static void the_death_of_the_guardian_loses_no_signal(void **state)
 	assert_int_equal(freeze_subject_join(&s), 0);
 }
 
+/*
+ * The moment that random ones hardly ever hit: between the look at a signal's stop and passing it
+ * on.
+ */
+static void a_signal_that_was_being_delivered_survives_the_tracer(void **state)
+{
+	struct freeze_subject s = freeze_subject_new("count", "1");
+	pid_t tracer;
+	int status;
+
+	(void)state;
+	tracer = freeze_fork();
+	if (tracer == 0) {
+		if (ptrace(PTRACE_SEIZE, s.pid, NULL, NULL) != 0)
+			_exit(1);
+		kill(s.pid, SIGTERM);
+		while (tracee_look(s.pid, &status) != TRACEE_SIGNAL)
+			usleep(200);
+		_exit(status == SIGTERM ? 0 : 2);
+	}
+	assert_int_equal(waitpid(tracer, &status, 0), tracer);
+	assert_int_equal(status, 0);
+	FREEZE_UNTIL(s.scene->signals == 1);
+	FREEZE_ASSERT_RUNS(&s, 0);
+	assert_int_equal(freeze_subject_join(&s), 0);
+}
+
 /* Terminals and service managers send these to everybody. */
 static void the_guardian_outlives_signals_that_can_be_blocked(void **state)
 {
@@ -229,6 +257,7 @@ int main(void)
 		cmocka_unit_test(the_death_of_who_makes_userfaultfds_at_any_moment_thaws),
 		cmocka_unit_test(the_death_of_the_guardian_at_any_moment_thaws),
 		cmocka_unit_test(the_death_of_the_guardian_loses_no_signal),
+		cmocka_unit_test(a_signal_that_was_being_delivered_survives_the_tracer),
 		cmocka_unit_test(the_guardian_outlives_signals_that_can_be_blocked),
 		cmocka_unit_test(a_guardian_that_was_lost_is_reported_and_replaced),
 	};
