@@ -25,6 +25,7 @@ static void event_counters(struct json *j, const struct mfd_stats *stats)
 	json_number(j, "rounds", stats->rounds);
 	json_number(j, "failovers", stats->failovers);
 	json_number(j, "elapsed_ns", stats->elapsed_ns);
+	json_number(j, "flush_ns", stats->flush_ns);
 	json_number(j, "cpu_ns", stats->cpu_ns);
 }
 

@@ -80,6 +80,13 @@ void summary_bound(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 	for (unsigned i = 1; i < sizeof(names) / sizeof(names[0]); i++)
 		if (total[i] > total[most])
 			most = i;
-	snprintf(ret, SUMMARY_TEXT, "bound by %s: %u %% of the channels' time", names[most],
-		 format_share(total[most], stats->elapsed_ns * stats->channels));
+	if (stats->flush_ns > total[most] / (stats->channels ? stats->channels : 1))
+		snprintf(ret, SUMMARY_TEXT, "bound by flushing the output: %u %% of the time",
+			 format_share(stats->flush_ns, stats->elapsed_ns));
+	else
+		snprintf(ret, SUMMARY_TEXT,
+			 "bound by %s: %u %% of the channels' time; flushing took %.2f s",
+			 names[most],
+			 format_share(total[most], stats->elapsed_ns * stats->channels),
+			 summary_seconds(stats->flush_ns));
 }

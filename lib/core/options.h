@@ -112,6 +112,7 @@ struct mfd_stats {
 	uint64_t pages_zero;
 	uint64_t pages_data;
 	uint64_t elapsed_ns;     /* since the session began; stands still when it has ended */
+	uint64_t flush_ns;       /* of that, from the last byte moved to the output in place */
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
 	uint64_t failovers;      /* data connections that were lost, and survived */

@@ -49,6 +49,7 @@ static bool on_end(struct recv_session *s, const struct wire_end *end, struct mf
 	pthread_mutex_unlock(&s->lock);
 	if (early)
 		return error_set(err, MFD_PROTOCOL, "END before the last round was complete");
+	counter_set(&s->flush_ns, clock_ns());
 	counter_set(&s->phase, MFD_FLUSHING);
 	event_raise(&s->main_event);
 	return true;

@@ -375,6 +375,7 @@ static void channel_stats(const struct recv_thread *t, struct mfd_stats *ret)
 void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 {
 	const uint64_t began = counter_observe(&s->began_ns), ended = counter_get(&s->ended_ns);
+	const uint64_t flush = counter_get(&s->flush_ns);
 	const struct method_ops *method;
 
 	memset(ret, 0, sizeof(*ret));
@@ -382,6 +383,7 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 	ret->phase = (enum mfd_phase)counter_get(&s->phase);
 	ret->bytes_image = counter_get(&s->bytes_image);
 	ret->elapsed_ns = began ? (ended ? ended : clock_ns()) - began : 0;
+	ret->flush_ns = flush ? began + ret->elapsed_ns - flush : 0;
 	ret->cpu_ns = clock_cpu_ns();
 	ret->rounds = (uint32_t)counter_get(&s->rounds);
 	ret->method = ret->backend = "";

@@ -115,7 +115,7 @@ struct recv_session {
 	counter channels;
 	counter rounds;
 	counter failovers;
-	counter began_ns, ended_ns;
+	counter began_ns, flush_ns, ended_ns; /* when it did */
 	counter image_hash;
 
 	/* The main thread only. */

@@ -60,7 +60,7 @@ bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t 
 	const size_t most = t->slow ? RECV_PIECE_SLOW : RECV_PIECE;
 	const uint64_t since = clock_ns();
 	size_t got, want = iov_bytes(iov, iovs);
-	uint64_t passed;
+	uint64_t passed, flush;
 	bool ok = true;
 
 	counter_set(&t->waits, WIRE_WAITS_NETWORK);
@@ -92,6 +92,11 @@ bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t 
 	if (want > RECV_PIECE_SLOW)
 		t->slow = passed / CLOCK_NS_PER_MS > want / RECV_FAST_BYTES_PER_MS;
 	counter_set(&t->waits, WIRE_WAITS_SINK);
+	/* What brought nothing was the wait for the session's end: the flush does not count. */
+	if (!*ret_got) {
+		flush = counter_get(&t->session->flush_ns);
+		passed = flush > since ? flush - since : 0;
+	}
 	counter_add(&t->counters.wait_socket, passed);
 	return ok;
 }

@@ -283,6 +283,7 @@ static bool finish(struct send_session *s, uint64_t size, struct mfd_error *err)
 
 	counter_set(&s->bytes_image, size);
 	counter_set(&s->image_hash, hash);
+	counter_set(&s->flush_ns, clock_ns());
 	counter_set(&s->phase, MFD_FLUSHING);
 	pthread_mutex_lock(&s->lock);
 	s->end = (struct wire_end){ .rounds = s->round + 1, .size = size, .totals = s->all_totals, .image_hash = hash };

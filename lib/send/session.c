@@ -223,6 +223,7 @@ static void channel_stats(const struct send_thread *t, struct mfd_stats *ret)
 void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 {
 	const uint64_t began = counter_observe(&s->began_ns), ended = counter_get(&s->ended_ns);
+	const uint64_t flush = counter_get(&s->flush_ns);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->phase = (enum mfd_phase)counter_get(&s->phase);
@@ -231,6 +232,7 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	if (ret->bytes_done > ret->bytes_image && counter_get(&s->rounds) <= 1)
 		ret->bytes_done = ret->bytes_image; /* the last page may be short */
 	ret->elapsed_ns = began ? (ended ? ended : clock_ns()) - began : 0;
+	ret->flush_ns = flush ? began + ret->elapsed_ns - flush : 0;
 	ret->cpu_ns = clock_cpu_ns();
 	ret->rounds = (uint32_t)counter_get(&s->rounds);
 	ret->method = began ? s->params.method->name : "";

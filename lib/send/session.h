@@ -156,7 +156,7 @@ struct send_session {
 	counter bytes_image;
 	counter pages_acked;
 	counter rounds;
-	counter began_ns, ended_ns;
+	counter began_ns, flush_ns, ended_ns; /* when it did */
 	counter image_hash;
 
 	/* The control thread only. */

@@ -252,11 +252,14 @@ static bool send_sync(struct send_thread *t)
 static bool serve(struct send_thread *t)
 {
 	struct sleeper *producer = &t->session->producer;
-	uint64_t since = clock_ns();
+	uint64_t since = clock_ns(), flush;
 	struct batch *batch;
 
 	switch (handoff_take(t->inbox, &batch)) {
 	case HANDOFF_EXIT:
+		/* The flush does not count. */
+		flush = counter_get(&t->session->flush_ns);
+		counter_add(&t->counters.wait_handoff, flush > since ? flush - since : 0);
 		return false;
 	case HANDOFF_INTERRUPT:
 		return send_failover_step(t);
@@ -267,6 +270,7 @@ static bool serve(struct send_thread *t)
 		handoff_give_back(t->inbox, producer);
 		return true;
 	case HANDOFF_SYNC:
+		counter_add(&t->counters.wait_handoff, lap(&since));
 		if (!t->down && !send_sync(t))
 			return false;
 		handoff_sync_sent(t->inbox, producer);

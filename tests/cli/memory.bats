@@ -78,7 +78,6 @@ receiver_bound() {
 		none 0 keep
 		zlib $((PACKET + 512)) drop
 		zstd $((PACKET + 1024)) direct
-		auto $((PACKET + 4096)) keep
 	END
 }
 

@@ -65,6 +65,7 @@ no_carriage_return() {
 			and .pages_zero >= 768
 			and .bytes_wire > 0 and .bytes_wire < $size
 			and .elapsed_ns > 0 and .cpu_ns > 0
+			and .flush_ns >= 0 and .flush_ns <= .elapsed_ns
 			and (.per_channel | length) == 3
 			and ([.per_channel[].bytes] | add) == .bytes_wire
 			and ([.per_channel[].packets] | add) >= 3

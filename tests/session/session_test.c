@@ -614,6 +614,43 @@ static void batches_become_small_towards_the_end_and_not_before(void **state)
 	assert_true(asked.first < 256 && asked.first >= 16);
 }
 
+static uint64_t thread_time(const struct mfd_stats *stats, unsigned i)
+{
+	const struct mfd_channel_stats *c = &stats->channel[i];
+
+	return c->wait_source_ns + c->wait_sink_ns + c->wait_codec_ns + c->wait_socket_ns +
+	       c->wait_handoff_ns;
+}
+
+/* A slow sink keeps all busy, then a slow flush keeps all waiting, and is nobody's time. */
+static void what_threads_waited_for_adds_up_to_the_time_without_the_flush(void **state)
+{
+	const uint64_t slack = (TESTING_SANITIZED ? 500 : 150) * CLOCK_NS_PER_MS;
+	const struct mfd_stats *ends[2];
+	struct testing_scene s;
+
+	(void)state;
+	testing_scene_init(&s, __func__);
+	ends[0] = &s.pair.sender.stats;
+	ends[1] = &s.pair.receiver.stats;
+	s.sink.write_ms = 30;
+	s.sink.slow_writes = UINT32_MAX;
+	s.sink.commit_ms = 1000;
+	assert_true(testing_run(&s.pair));
+	assert_true(testing_agreed(&s.pair));
+	for (unsigned end = 0; end < 2; end++) {
+		const uint64_t moving = ends[end]->elapsed_ns - ends[end]->flush_ns;
+
+		assert_true(ends[end]->flush_ns >= 1000 * CLOCK_NS_PER_MS);
+		assert_true(moving >= 300 * CLOCK_NS_PER_MS);
+		for (unsigned i = 0; i < s.pair.channels; i++) {
+			assert_true(thread_time(ends[end], i) <= moving + slack);
+			assert_true(thread_time(ends[end], i) + slack >= moving);
+		}
+	}
+	testing_scene_destroy(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -640,6 +677,7 @@ int main(void)
 		cmocka_unit_test(a_busy_receiver_is_75_for_the_second_sender),
 		cmocka_unit_test(a_snapshot_may_be_taken_at_any_time),
 		cmocka_unit_test(acknowledgements_count_progress_not_what_was_sent),
+		cmocka_unit_test(what_threads_waited_for_adds_up_to_the_time_without_the_flush),
 		cmocka_unit_test(batches_become_small_towards_the_end_and_not_before),
 	};
 
