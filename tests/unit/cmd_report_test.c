@@ -212,6 +212,7 @@ static void what_took_most_of_the_time_is_named(void **state)
 	(void)state;
 	s.channels = 2;
 	s.elapsed_ns = 1000;
+	s.flush_ns = 0;
 	s.channel[0] = (struct mfd_channel_stats){ .wait_codec_ns = 900, .wait_socket_ns = 100 };
 	s.channel[1] = (struct mfd_channel_stats){ .wait_codec_ns = 100, .wait_socket_ns = 800 };
 	summary_bound(&s, text);
