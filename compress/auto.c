@@ -330,7 +330,7 @@ static void auto_acknowledged(struct auto_method *a, uint64_t acknowledged, uint
 	if (acknowledged == a->acknowledged)
 		return;
 	m = &a->sent[(acknowledged - 1) % AUTO_MARKS];
-	s->acked_wire = m->wire - a->acked_wire;
+	s->acked_wire = less(m->wire, a->acked_wire);
 	s->latency = m->ns ? now_ns - m->ns : 0;
 	a->acked_wire = m->wire;
 	a->acknowledged = acknowledged;
