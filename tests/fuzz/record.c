@@ -20,6 +20,11 @@
 #define PACKET_PAGES 16u
 #define CONTROL_CONNECTION 0u
 
+/* Of session.c. */
+#define REPAIR 3u
+#define REPAIR_CHECKSUMS 1u
+#define MUST_COMMIT 0x80u
+
 /* ---- A script. ---- */
 
 struct script {
@@ -242,7 +247,7 @@ static void record(const char *dir, const char *name, struct script *script, con
 
 	FUZZ_CHECK(fd >= 0);
 	make_image(path, pages);
-	begin(script, 3, 0);
+	begin(script, MUST_COMMIT | REPAIR, 0);
 	FUZZ_CHECK(stream ? source_stream_new(fd, &source, &err) : source_file_new(path, MFD_CACHE_KEEP, &source, &err));
 	transfer(script, source, method, channels);
 	source->ops->free(source);
@@ -307,6 +312,7 @@ static void add_page(struct script *s, uint8_t connection, uint32_t round, uint6
 	add(s, connection, raw, WIRE_PACKET_BYTES + bitmaps + PAGE_BYTES);
 }
 
+/* Its count of batches is put right by who plays it. */
 static void add_sync(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence)
 {
 	const struct wire_packet p = { .kind = WIRE_SYNC, .round = round, .sequence = sequence };
@@ -326,7 +332,7 @@ static void add_end(struct script *s, uint32_t rounds, uint64_t size)
 
 static void make_rounds(const char *dir, struct script *s)
 {
-	begin(s, 3, 0);
+	begin(s, MUST_COMMIT | REPAIR, 0);
 	add_hello(s, 2, 8 * PAGE_BYTES, WIRE_HELLO_ROUNDS);
 	for (uint8_t i = 0; i < 2; i++)
 		add_preamble(s, 1 + i, WIRE_ROLE_DATA, i, 1);
@@ -348,7 +354,7 @@ static void make_fences(const char *dir, struct script *s)
 {
 	struct wire_message down = { .type = WIRE_CHANNEL_DOWN, .fence = { .channel = 0, .generation = 1 } };
 
-	begin(s, 3, 0);
+	begin(s, MUST_COMMIT | REPAIR, 0);
 	add_hello(s, 2, 4 * PAGE_BYTES, 0);
 	for (uint8_t i = 0; i < 2; i++)
 		add_preamble(s, 1 + i, WIRE_ROLE_DATA, i, 1);
@@ -368,27 +374,27 @@ static void make_failures(const char *dir, struct script *s)
 {
 	struct wire_message error = { .type = WIRE_ERROR, .problem = { .status = MFD_IO, .text = "image: Input/output error" } };
 
-	begin(s, 3, 0);
+	begin(s, REPAIR, 0);
 	add_hello(s, 1, MFD_UNKNOWN, 0);
 	add_preamble(s, 1, WIRE_ROLE_DATA, 0, 1);
 	add_page(s, 1, 0, 0, 0, 'e');
 	add_message(s, &error);
 	save(s, dir, "error");
 
-	begin(s, 3, 0);
+	begin(s, REPAIR, 0);
 	add_hello(s, 1, MFD_UNKNOWN, 0);
 	add_preamble(s, 1, WIRE_ROLE_DATA, 0, 1);
 	add_page(s, 1, 0, 0, 0, 'f');
 	add(s, 1, NULL, 0);
 	save(s, dir, "lost");
 
-	begin(s, 3, 2);
+	begin(s, REPAIR, 2);
 	add_hello(s, 1, 2 * PAGE_BYTES, 0);
 	add_preamble(s, 1, WIRE_ROLE_DATA, 0, 1);
 	add_page(s, 1, 0, 0, 0, 'g');
 	save(s, dir, "full");
 
-	begin(s, 1, 0);
+	begin(s, REPAIR_CHECKSUMS, 0);
 	add_hello(s, 1, 2 * PAGE_BYTES, 0);
 	add_preamble(s, 2, WIRE_ROLE_CONTROL, 0, 0);
 	add_preamble(s, 3, WIRE_ROLE_DATA, 7, 1);

@@ -4,7 +4,7 @@
  * what is put right in the script, so that what lies behind checksums, hashes and totals is reached; the second after how many calls the
  * sink fails, 0 for never.  Then come records: connection, 16 bits of length, so many bytes; none: the connection closes.
  *
- * Whatever the script, the session ends, with a verdict that its statistics agree with; it writes nothing beyond the size it allows, and
+ * A seed can ask to be committed, so that it does not go stale when the wire changes.  Whatever the script, the session ends, with a verdict that its statistics agree with; it writes nothing beyond the size it allows, and
  * nothing after the output is in place; and each of its own messages can be read.
  */
 #include "fuzz.h"
@@ -14,9 +14,11 @@
 
 #define REPAIR_CHECKSUMS 1u
 #define REPAIR_TOTALS 2u
+#define MUST_COMMIT 0x80u            /* in the corpus: a seed that does not any more is none */
 
 #define MAX_BYTES (UINT64_C(1) << 20) /* of an image: a few hundred pages do everything that more of them do */
 #define MAX_CHANNELS 4u
+#define MAX_ROUNDS 8u              /* whose batches are counted here */
 #define TIMEOUT_MS 10000u
 
 /* ---- A sink. ---- */
@@ -149,8 +151,21 @@ static uint64_t sum_of(const struct wire_packet *p, const uint8_t *bitmaps, cons
 	return ok ? sum : p->sum;
 }
 
-/* The packet at @raw; how long it is, 0 if it is not all there.  Adds to the totals. */
-static size_t repair_packet(uint8_t *raw, size_t size, struct totals *totals)
+/* What the data connections carry, all together. */
+struct tally {
+	struct totals totals;
+	uint64_t batches[MAX_ROUNDS]; /* of each round */
+};
+
+static void tally_add(struct tally *t, const struct wire_packet *p, uint64_t pages, uint64_t zeros)
+{
+	totals_add(&t->totals, &(struct totals){ 1, pages, zeros, p->sum });
+	if (p->round < MAX_ROUNDS)
+		t->batches[p->round]++;
+}
+
+/* The packet at @raw; how long it is, 0 if it is not all there. */
+static size_t repair_packet(uint8_t *raw, size_t size, struct tally *tally)
 {
 	uint64_t carried[BATCH_WORDS], data[BATCH_WORDS];
 	const uint64_t count = size < WIRE_PACKET_BYTES ? 0 : get_u64(raw + 40);
@@ -170,7 +185,7 @@ static size_t repair_packet(uint8_t *raw, size_t size, struct totals *totals)
 	if (p.kind == WIRE_SYNC)
 		return used;
 	if (p.kind == WIRE_ZERO) {
-		totals_add(totals, &(struct totals){ 1, p.count, p.count, 0 });
+		tally_add(tally, &p, p.count, p.count);
 		return used;
 	}
 	if (used == WIRE_PACKET_BYTES || size - used < p.payload)
@@ -181,9 +196,22 @@ static size_t repair_packet(uint8_t *raw, size_t size, struct totals *totals)
 	if (wire_get_bitmaps(&p, raw + WIRE_PACKET_BYTES, carried, data, &err)) {
 		const uint32_t pages = bitmap_count(carried, (uint32_t)p.count);
 
-		totals_add(totals, &(struct totals){ 1, pages, pages - p.data_pages, p.sum });
+		tally_add(tally, &p, pages, pages - p.data_pages);
 	}
 	return used + p.payload;
+}
+
+/* A SYNC at @raw counts the batches so far. */
+static void repair_sync(uint8_t *raw, size_t size, const struct tally *tally)
+{
+	uint64_t batches = 0;
+
+	if (size < WIRE_PACKET_BYTES || raw[4] != WIRE_SYNC)
+		return;
+	for (uint32_t round = 0; round < MAX_ROUNDS && round <= get_u32(raw + 8); round++)
+		batches += tally->batches[round];
+	fuzz_put_u64(raw + 24, batches);
+	fuzz_seal(raw, WIRE_PACKET_BYTES - 8);
 }
 
 /* The frame at @raw; how long it is, 0 if it is not all there.  END gets @totals unless that is NULL. */
@@ -209,22 +237,35 @@ static size_t repair_frame(uint8_t *raw, size_t size, const struct totals *total
 	return WIRE_FRAME_HEAD_BYTES + n + WIRE_FRAME_TAIL_BYTES;
 }
 
-/* Data connections first, because END on control says what was on them. */
+enum { PACKETS, SYNCS, FRAMES };
+
+/* One connection. */
+static void repair_stream(const struct stage_connection *c, unsigned what, struct tally *tally, bool and_totals)
+{
+	size_t at = WIRE_PREAMBLE_BYTES, n = 1;
+	struct tally again = { .totals = { 0 } };
+
+	if (c->size < at || (c->bytes[10] == WIRE_ROLE_CONTROL) != (what == FRAMES))
+		return;
+	for (; n; at += n) {
+		if (what == FRAMES) {
+			n = repair_frame(c->bytes + at, c->size - at, and_totals ? &tally->totals : NULL);
+			continue;
+		}
+		n = repair_packet(c->bytes + at, c->size - at, what == PACKETS ? tally : &again);
+		if (what == SYNCS && and_totals)
+			repair_sync(c->bytes + at, c->size - at, tally);
+	}
+}
+
+/* In this order: SYNC counts the batches of all connections, END has their totals. */
 static void repair_script(struct stage *s, bool and_totals)
 {
-	struct totals totals = { 0 };
+	struct tally tally = { .totals = { 0 } };
 
-	for (unsigned control = 0; control < 2; control++) {
-		for (unsigned i = 0; i < STAGE_CONNECTIONS; i++) {
-			const struct stage_connection *c = &s->connection[i];
-			size_t at = WIRE_PREAMBLE_BYTES, n = 1;
-
-			if (c->size < at || (c->bytes[10] == WIRE_ROLE_CONTROL) != control)
-				continue;
-			for (; n; at += n)
-				n = control ? repair_frame(c->bytes + at, c->size - at, and_totals ? &totals : NULL) :
-				    repair_packet(c->bytes + at, c->size - at, &totals);
-		}
+	for (unsigned what = PACKETS; what <= FRAMES; what++) {
+		for (unsigned i = 0; i < STAGE_CONNECTIONS; i++)
+			repair_stream(&s->connection[i], what, &tally, and_totals);
 	}
 }
 
@@ -236,7 +277,7 @@ static void ignore(void *opaque, const struct mfd_notice *notice)
 	(void)opaque;
 }
 
-static void run(struct stage *stage, struct memory_sink *sink)
+static bool run(struct stage *stage, struct memory_sink *sink)
 {
 	const struct recv_params params = {
 		.rules = { .allow = stage_as_rules(stage) },
@@ -255,12 +296,14 @@ static void run(struct stage *stage, struct memory_sink *sink)
 	FUZZ_CHECK(!ok || stats.bytes_image <= MAX_BYTES);
 	FUZZ_CHECK(stats.bytes_done <= stats.bytes_image || stats.rounds > 1 || !ok);
 	recv_session_free(stage->session);
+	return ok;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct memory_sink sink = { .base.ops = &sink_ops };
 	struct stage *stage;
+	bool committed;
 
 	if (size < 2)
 		return 0;
@@ -273,7 +316,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	read_script(stage, bytes + 2, size - 2);
 	if (stage->repair)
 		repair_script(stage, bytes[0] & REPAIR_TOTALS);
-	run(stage, &sink);
+	committed = run(stage, &sink);
+#ifdef FUZZ_REPLAY
+	FUZZ_CHECK(committed || !(bytes[0] & MUST_COMMIT));
+#else
+	(void)committed;
+#endif
 	stage_destroy(stage);
 	pthread_mutex_destroy(&sink.lock);
 	free(sink.bytes);
