@@ -4,6 +4,8 @@
  */
 #include "base/hash.h"
 
+#include <string.h>
+
 #ifdef MFD_HAVE_XXH_DISPATCH
 #include <xxh_x86dispatch.h>
 #else
@@ -17,6 +19,23 @@ uint64_t hash_bytes(const void *bytes, size_t size)
 #else
 	return XXH3_64bits(bytes, size);
 #endif
+}
+
+void hash_strong(const void *bytes, size_t size, const void *secret, size_t secret_size,
+		 uint8_t ret[static HASH_STRONG_BYTES])
+{
+	XXH128_canonical_t canonical;
+	XXH128_hash_t h;
+
+	_Static_assert(sizeof(canonical) == HASH_STRONG_BYTES, "a canonical XXH128 has 16 bytes");
+	_Static_assert(HASH_SECRET_MIN == XXH3_SECRET_SIZE_MIN, "what XXH3 wants of a secret");
+#ifdef MFD_HAVE_XXH_DISPATCH
+	h = XXH3_128bits_withSecret_dispatch(bytes, size, secret, secret_size);
+#else
+	h = XXH3_128bits_withSecret(bytes, size, secret, secret_size);
+#endif
+	XXH128_canonicalFromHash(&canonical, h);
+	memcpy(ret, canonical.digest, HASH_STRONG_BYTES);
 }
 
 /*

@@ -18,4 +18,14 @@ uint64_t hash_bytes(const void *bytes, size_t size);
  */
 uint64_t hash_page(const void *page, size_t size, uint32_t region, uint64_t index);
 
+/*
+ * The strong hash, where a hash decides that a page need not travel (man/mfd-wire.7, "Delta"):
+ * XXH3-128 with a secret of @secret_size bytes (at least 136, random), in its canonical form.  Equal
+ * hashes mean equal pages unless somebody who knows the secret wanted otherwise.
+ */
+#define HASH_STRONG_BYTES 16
+#define HASH_SECRET_MIN 136
+void hash_strong(const void *bytes, size_t size, const void *secret, size_t secret_size,
+		 uint8_t ret[static HASH_STRONG_BYTES]);
+
 #endif

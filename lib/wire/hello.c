@@ -13,26 +13,110 @@
 /* An extension that must be understood. */
 #define HELLO_EXTENSION_CRITICAL 0x8000u
 
-/* None so far; those of a peer that knows more than we do are skipped where they allow it. */
-static void hello_put_extensions(struct cursor *c)
-{
-	cursor_put_u16(c, 0);
-}
+/* HELLO's */
+#define HELLO_DELTA 1u
+#define HELLO_ENDED 2u
+#define HELLO_ENDED_BYTES 16u
+/* WELCOME's */
+#define WELCOME_BASIS 1u
+#define WELCOME_BASIS_BYTES (8u + WIRE_SECRET_BYTES)
 
-static bool hello_get_extensions(struct cursor *c, struct mfd_error *err)
+/* Take the value of an extension that we know, and say how many bytes it has to have. */
+typedef bool hello_extension_fn(struct cursor *c, uint16_t type, void *message, uint16_t *ret_bytes);
+
+/*
+ * Those of a peer that knows more than we do are skipped where they allow it.  @take is true for a
+ * type it knows; it reads the value, and is called before the length is compared, so that a wrong
+ * length leaves the cursor where it is.
+ */
+static bool hello_get_extensions(struct cursor *c, hello_extension_fn *take, void *message,
+				 struct mfd_error *err)
 {
 	const uint16_t count = cursor_get_u16(c);
-	uint16_t type;
+	uint16_t type, length, want;
+	uint32_t seen = 0;
+	struct cursor value;
 
 	if (!wire_check_range("extensions", count, 0, WIRE_MAX_EXTENSIONS, err))
 		return false;
 	for (unsigned i = 0; i < count; i++) {
 		type = cursor_get_u16(c);
-		cursor_skip(c, cursor_get_u16(c));
-		if (type & HELLO_EXTENSION_CRITICAL)
-			return error_set(err, MFD_PROTOCOL, "extension 0x%04x is not understood",
-					 (unsigned)type);
+		length = cursor_get_u16(c);
+		value = cursor_reader(c->at, c->bad || cursor_left(c) < length ? 0 : length);
+		cursor_skip(c, length);
+		if (c->bad)
+			break;
+		if (!take(&value, type, message, &want)) {
+			if (type & HELLO_EXTENSION_CRITICAL)
+				return error_set(err, MFD_PROTOCOL,
+						 "extension 0x%04x is not understood", (unsigned)type);
+			continue;
+		}
+		if (length != want)
+			return error_set(err, MFD_PROTOCOL, "extension %u has %u bytes instead of %u",
+					 (unsigned)type, (unsigned)length, (unsigned)want);
+		if (seen & 1u << type)
+			return error_set(err, MFD_PROTOCOL, "extension %u comes twice", (unsigned)type);
+		seen |= 1u << type;
 	}
+	return true;
+}
+
+static void hello_put_extensions(struct cursor *c, const struct wire_hello *m)
+{
+	cursor_put_u16(c, (uint16_t)(m->delta + m->ended));
+	if (m->delta) {
+		cursor_put_u16(c, HELLO_DELTA);
+		cursor_put_u16(c, 0);
+	}
+	if (m->ended) {
+		cursor_put_u16(c, HELLO_ENDED);
+		cursor_put_u16(c, HELLO_ENDED_BYTES);
+		cursor_put_u64(c, m->ended_size);
+		cursor_put_u64(c, m->ended_hash);
+	}
+}
+
+static bool hello_take_extension(struct cursor *c, uint16_t type, void *message, uint16_t *ret_bytes)
+{
+	struct wire_hello *m = message;
+
+	if (type == HELLO_DELTA) {
+		m->delta = true;
+		*ret_bytes = 0;
+		return true;
+	}
+	if (type != HELLO_ENDED)
+		return false;
+	m->ended = true;
+	m->ended_size = cursor_get_u64(c);
+	m->ended_hash = cursor_get_u64(c);
+	*ret_bytes = HELLO_ENDED_BYTES;
+	return true;
+}
+
+static void welcome_put_extensions(struct cursor *c, const struct wire_welcome *m)
+{
+	cursor_put_u16(c, m->basis);
+	if (!m->basis)
+		return;
+	cursor_put_u16(c, WELCOME_BASIS);
+	cursor_put_u16(c, WELCOME_BASIS_BYTES);
+	cursor_put_u64(c, m->basis_pages);
+	cursor_put_bytes(c, m->secret, WIRE_SECRET_BYTES);
+}
+
+static bool welcome_take_extension(struct cursor *c, uint16_t type, void *message,
+				   uint16_t *ret_bytes)
+{
+	struct wire_welcome *m = message;
+
+	if (type != WELCOME_BASIS)
+		return false;
+	m->basis = true;
+	m->basis_pages = cursor_get_u64(c);
+	cursor_get_bytes(c, m->secret, WIRE_SECRET_BYTES);
+	*ret_bytes = WELCOME_BASIS_BYTES;
 	return true;
 }
 
@@ -115,6 +199,7 @@ static bool hello_check(const struct wire_hello *m, struct mfd_error *err)
 	       wire_check_range("timeout", m->timeout_ms, 1, WIRE_MAX_TIMEOUT_MS, err) &&
 	       wire_check_size("image size", m->size, err) &&
 	       wire_check_size("allocated bytes", m->allocated, err) &&
+	       wire_check_range("size in ENDED", m->ended_size, 0, WIRE_MAX_IMAGE, err) &&
 	       hello_check_regions(m, err);
 }
 
@@ -137,7 +222,7 @@ void wire_put_hello(struct cursor *c, const struct wire_hello *m)
 	cursor_put_u16(c, m->regions);
 	for (unsigned i = 0; i < m->regions; i++)
 		hello_put_region(c, &m->region[i]);
-	hello_put_extensions(c);
+	hello_put_extensions(c, m);
 }
 
 bool wire_get_hello(struct cursor *c, struct wire_hello *ret, struct mfd_error *err)
@@ -168,7 +253,8 @@ bool wire_get_hello(struct cursor *c, struct wire_hello *ret, struct mfd_error *
 	for (unsigned i = 0; i < ret->regions; i++)
 		if (!hello_get_region(c, &ret->region[i], err))
 			return false;
-	return hello_get_extensions(c, err) && wire_check_ended(c, err) && hello_check(ret, err);
+	return hello_get_extensions(c, hello_take_extension, ret, err) && wire_check_ended(c, err) &&
+	       hello_check(ret, err);
 }
 
 void wire_put_welcome(struct cursor *c, const struct wire_welcome *m)
@@ -179,23 +265,25 @@ void wire_put_welcome(struct cursor *c, const struct wire_welcome *m)
 	cursor_put_u32(c, m->methods);
 	cursor_put_u32(c, m->timeout_ms);
 	cursor_put_bytes(c, m->token, WIRE_TOKEN_BYTES);
-	hello_put_extensions(c);
+	welcome_put_extensions(c, m);
 }
 
 bool wire_get_welcome(struct cursor *c, struct wire_welcome *ret, struct mfd_error *err)
 {
 	uint8_t zeros;
 
+	memset(ret, 0, sizeof(*ret));
 	ret->version = cursor_get_u16(c);
 	zeros = wire_get_zeros(c, 2);
 	ret->packet_pages = cursor_get_u32(c);
 	ret->methods = cursor_get_u32(c);
 	ret->timeout_ms = cursor_get_u32(c);
 	cursor_get_bytes(c, ret->token, WIRE_TOKEN_BYTES);
-	return hello_get_extensions(c, err) && wire_check_ended(c, err) &&
+	return hello_get_extensions(c, welcome_take_extension, ret, err) && wire_check_ended(c, err) &&
 	       wire_check_range("version", ret->version, 1, WIRE_VERSION, err) &&
 	       wire_check_zero("zero field", zeros, err) &&
 	       wire_check_range("packet pages", ret->packet_pages, 1, BATCH_MAX_PAGES, err) &&
 	       hello_check_methods(ret->methods, err) &&
-	       wire_check_range("timeout", ret->timeout_ms, 1, WIRE_MAX_TIMEOUT_MS, err);
+	       wire_check_range("timeout", ret->timeout_ms, 1, WIRE_MAX_TIMEOUT_MS, err) &&
+	       wire_check_range("basis", ret->basis_pages, 0, WIRE_MAX_PAGE_INDEX, err);
 }

@@ -50,7 +50,7 @@ static bool packet_check_method(const struct wire_packet *p, struct mfd_error *e
 
 static bool packet_check_flags(const struct wire_packet *p, struct mfd_error *err)
 {
-	const unsigned unknown = p->flags & ~(WIRE_FLAG_RAW | WIRE_FLAG_AGAIN);
+	const unsigned unknown = p->flags & ~(WIRE_FLAG_RAW | WIRE_FLAG_AGAIN | WIRE_FLAG_KEPT);
 
 	if (unknown)
 		return error_set(err, MFD_PROTOCOL, "flags 0x%04x are unknown", unknown);
@@ -104,6 +104,7 @@ static bool packet_check_zero_run(const struct wire_packet *p, struct mfd_error 
 {
 	return packet_check_run(p, WIRE_MAX_PAGE_INDEX, err) &&
 	       packet_check_no_payload(p, err) &&
+	       wire_check_zero("flag KEPT without bitmaps", p->flags & WIRE_FLAG_KEPT, err) &&
 	       wire_check_zero("bitmap checksum without bitmaps", p->bitmap_hash, err);
 }
 

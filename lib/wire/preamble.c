@@ -36,6 +36,13 @@ void wire_put_preamble(const struct wire_preamble *p, uint8_t raw[static WIRE_PR
 		invariant_broken("mfd: wire: a preamble has not its size\n");
 }
 
+/* There is one, and it is never replaced. */
+static bool preamble_check_hashes(const struct wire_preamble *p, struct mfd_error *err)
+{
+	return wire_check_zero("channel of hashes", p->channel, err) &&
+	       wire_check_range("generation of hashes", p->generation, 1, 1, err);
+}
+
 static bool preamble_check_control(const struct wire_preamble *p, struct mfd_error *err)
 {
 	struct cursor token = cursor_reader(p->token, WIRE_TOKEN_BYTES);
@@ -59,6 +66,8 @@ static bool preamble_check(const struct wire_preamble *p, struct mfd_error *err)
 		return preamble_check_control(p, err);
 	case WIRE_ROLE_DATA:
 		return wire_check_channel(p->channel, p->generation, err);
+	case WIRE_ROLE_HASHES:
+		return preamble_check_hashes(p, err);
 	case WIRE_ROLE_URGENT_RESERVED:
 		return error_set(err, MFD_PROTOCOL, "role 3 is reserved");
 	default:

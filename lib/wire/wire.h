@@ -37,16 +37,22 @@
 
 #define WIRE_PREAMBLE_BYTES 64
 
-enum wire_role { WIRE_ROLE_CONTROL = 1, WIRE_ROLE_DATA = 2, WIRE_ROLE_URGENT_RESERVED = 3 };
+enum wire_role {
+	WIRE_ROLE_CONTROL = 1,
+	WIRE_ROLE_DATA = 2,
+	WIRE_ROLE_URGENT_RESERVED = 3,
+	WIRE_ROLE_HASHES = 4,
+};
+
 enum wire_transport { WIRE_TRANSPORT_CLEAR = 0, WIRE_TRANSPORT_TLS_RESERVED = 1 };
 
 struct wire_preamble {
 	uint16_t version;        /* of the preamble itself */
 	uint8_t role;
 	uint8_t transport;
-	uint32_t channel;        /* 0 on control */
-	uint32_t generation;     /* 0 on control; data: from 1, higher each time it is reopened */
-	uint8_t token[WIRE_TOKEN_BYTES]; /* zeros on control; data: from WELCOME */
+	uint32_t channel;        /* 0 on control and hashes */
+	uint32_t generation;     /* 0 on control, 1 on hashes; data: from 1, higher each time it is reopened */
+	uint8_t token[WIRE_TOKEN_BYTES]; /* zeros on control; data, hashes: from WELCOME */
 };
 
 void wire_put_preamble(const struct wire_preamble *p, uint8_t raw[static WIRE_PREAMBLE_BYTES]);
@@ -63,6 +69,7 @@ enum wire_kind { WIRE_PAGES = 1, WIRE_ZERO = 2, WIRE_SYNC = 3 };
 
 #define WIRE_FLAG_RAW 0x0001u         /* as they are, though the session's method is another */
 #define WIRE_FLAG_AGAIN 0x0002u       /* perhaps written in part before: do write zero pages */
+#define WIRE_FLAG_KEPT 0x0004u        /* some of the pages the receiver has already: see wire_put_kept() */
 
 struct wire_packet {
 	uint8_t kind;
@@ -107,6 +114,71 @@ size_t wire_put_bitmaps(const uint64_t *carried, const uint64_t *data, uint32_t 
  */
 bool wire_get_bitmaps(const struct wire_packet *p, const uint8_t *raw, uint64_t *ret_carried,
 		      uint64_t *ret_data, struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * What a packet with WIRE_FLAG_KEPT has behind its bitmaps: a third bitmap, the sum of the kept
+ * pages' hashes, and a checksum of both.  In kept.c.
+ */
+#define WIRE_KEPT_BYTES(count) (8 * BITMAP_WORDS(count) + 16)
+#define WIRE_MAX_KEPT_BYTES WIRE_KEPT_BYTES(BATCH_MAX_PAGES)
+
+/* Returns the bytes written. */
+size_t wire_put_kept(const uint64_t *kept, uint64_t sum, uint32_t count,
+		     uint8_t raw[static WIRE_MAX_KEPT_BYTES]);
+
+/*
+ * @raw holds WIRE_KEPT_BYTES(p->count) bytes; @carried and @data are the packet's, checked.  MFD_DATA
+ * for a wrong checksum; MFD_PROTOCOL unless some pages are kept, all of them carried and without
+ * data.
+ */
+bool wire_get_kept(const struct wire_packet *p, const uint8_t *raw, const uint64_t *carried,
+		   const uint64_t *data, uint64_t *ret_kept, uint64_t *ret_sum,
+		   struct mfd_error *err) MFD_MUST_CHECK;
+
+/* ---- Hash lists: what the receiver's basis holds, on a connection of their own. ---- */
+
+#define WIRE_HASHES_BYTES 48          /* of a frame without its body */
+#define WIRE_MAX_HASHES 1024u         /* pages in one frame: 4 MiB of the image, 16 KiB of hashes */
+#define WIRE_STRONG_BYTES 16
+#define WIRE_SECRET_BYTES 192
+#define WIRE_MAX_HASHES_BODY (8 * BITMAP_WORDS(WIRE_MAX_HASHES) + WIRE_STRONG_BYTES * WIRE_MAX_HASHES)
+
+enum wire_hashes_kind {
+	WIRE_HASHES_LIST = 1,    /* a body follows */
+	WIRE_HASHES_ZERO = 2,    /* zero pages */
+	WIRE_HASHES_NONE = 3,    /* nothing is known about these */
+	WIRE_HASHES_BEAT = 4,
+	WIRE_HASHES_END = 5,
+};
+
+struct wire_hashes {
+	uint8_t kind;
+	uint64_t first;
+	uint64_t count;          /* 0 for BEAT and END */
+	uint32_t hashes;         /* in the body */
+	uint64_t body_hash;      /* 0 without a body */
+};
+
+/* The body is a bitmap of the pages that have a hash, then these hashes. */
+static inline uint32_t wire_hashes_body_bytes(const struct wire_hashes *h)
+{
+	return h->kind == WIRE_HASHES_LIST ?
+		(uint32_t)(8 * BITMAP_WORDS(h->count)) + WIRE_STRONG_BYTES * h->hashes : 0;
+}
+
+void wire_put_hashes(const struct wire_hashes *h, uint8_t raw[static WIRE_HASHES_BYTES]);
+
+/* MFD_DATA for a wrong checksum, MFD_PROTOCOL for anything else; a body fits WIRE_MAX_HASHES_BODY. */
+bool wire_get_hashes(const uint8_t raw[static WIRE_HASHES_BYTES], struct wire_hashes *ret,
+		     struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * The body's bitmap, and its checksum, which covers the hashes behind it too.  The put function
+ * returns the bytes written, and the caller sets body_hash to the hash of all of the body.
+ */
+size_t wire_put_hashes_map(const uint64_t *has, uint32_t count, uint8_t *raw);
+bool wire_get_hashes_map(const struct wire_hashes *h, const uint8_t *body, uint64_t *ret_has,
+			 struct mfd_error *err) MFD_MUST_CHECK;
 
 /* ---- Control messages: type, flags, length, body, checksum. ---- */
 
@@ -157,6 +229,11 @@ struct wire_hello {
 	uint64_t allocated;      /* bytes that are not holes; UINT64_MAX: not known */
 	uint16_t regions;        /* 1..16, their ids all different */
 	struct wire_region region[WIRE_MAX_REGIONS];
+
+	/* Extensions. */
+	bool delta;              /* the sender compares hash lists */
+	bool ended;              /* an earlier session sent END with these, and saw no answer */
+	uint64_t ended_size, ended_hash;
 };
 
 #define WIRE_HELLO_ROUNDS 0x0001u     /* more than one may come: no page is final before END */
@@ -167,6 +244,11 @@ struct wire_welcome {
 	uint32_t methods;
 	uint32_t timeout_ms;     /* silence that makes the receiver give up */
 	uint8_t token[WIRE_TOKEN_BYTES];
+
+	/* An extension; only where HELLO has delta. */
+	bool basis;              /* hash lists will come, */
+	uint64_t basis_pages;    /* for at most so many pages, made with */
+	uint8_t secret[WIRE_SECRET_BYTES];
 };
 
 /* REFUSE and ERROR. */

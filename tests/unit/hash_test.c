@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/hash.h"
 
@@ -94,6 +95,46 @@ static void pages_that_change_places_change_the_sum(void **state)
 	assert_true(hash_page(a, PAGE, 2, 1) == hash_page(a, PAGE, 2, 1));
 }
 
+static void strong_hash_depends_on_the_secret_and_on_every_byte(void **state)
+{
+	uint8_t page[PAGE], secret[192], a[HASH_STRONG_BYTES], b[HASH_STRONG_BYTES];
+
+	(void)state;
+	for (size_t i = 0; i < PAGE; i++)
+		page[i] = (uint8_t)(i * 7);
+	for (size_t i = 0; i < sizeof(secret); i++)
+		secret[i] = (uint8_t)(i * i + 1);
+	hash_strong(page, PAGE, secret, sizeof(secret), a);
+	hash_strong(page, PAGE, secret, sizeof(secret), b);
+	assert_memory_equal(a, b, sizeof(a));
+	for (size_t i = 0; i < PAGE; i++) {
+		page[i] ^= 0x80;
+		hash_strong(page, PAGE, secret, sizeof(secret), b);
+		assert_memory_not_equal(a, b, sizeof(a));
+		page[i] ^= 0x80;
+	}
+	for (size_t i = 0; i < sizeof(secret); i++) {
+		secret[i] ^= 1;
+		hash_strong(page, PAGE, secret, sizeof(secret), b);
+		assert_memory_not_equal(a, b, sizeof(a));
+		secret[i] ^= 1;
+	}
+}
+
+/* The library's plain call, whichever variant ours chose at run time. */
+static void strong_hash_is_canonical_xxh3_128(void **state)
+{
+	uint8_t page[PAGE], secret[192], got[HASH_STRONG_BYTES];
+	XXH128_canonical_t want;
+
+	(void)state;
+	memset(page, 'p', sizeof(page));
+	memset(secret, 0x5a, sizeof(secret));
+	XXH128_canonicalFromHash(&want, XXH3_128bits_withSecret(page, PAGE, secret, sizeof(secret)));
+	hash_strong(page, PAGE, secret, sizeof(secret), got);
+	assert_memory_equal(got, want.digest, sizeof(got));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +144,8 @@ int main(void)
 		cmocka_unit_test(every_byte_of_a_page_counts),
 		cmocka_unit_test(alignment_does_not_count),
 		cmocka_unit_test(pages_that_change_places_change_the_sum),
+		cmocka_unit_test(strong_hash_depends_on_the_secret_and_on_every_byte),
+		cmocka_unit_test(strong_hash_is_canonical_xxh3_128),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

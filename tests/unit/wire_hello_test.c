@@ -355,7 +355,7 @@ static void region_that_comes_twice_is_refused(void **state)
 
 static void unknown_extensions_are_skipped(void **state)
 {
-	static const uint8_t two[] = { 0, 2, 0x7f, 0xff, 0, 3, 'a', 'b', 'c', 0, 1, 0, 0 };
+	static const uint8_t two[] = { 0, 2, 0x7f, 0xff, 0, 3, 'a', 'b', 'c', 0, 17, 0, 0 };
 	struct wire_message each[] = { hello(), welcome() };
 	uint8_t raw[WIRE_MAX_FRAME];
 	struct wire_message got;
@@ -371,7 +371,7 @@ static void unknown_extensions_are_skipped(void **state)
 static void extension_that_must_be_understood_is_refused(void **state)
 {
 	static const uint8_t first[] = { 0, 1, 0x80, 0x01, 0, 0 };
-	static const uint8_t second[] = { 0, 2, 0x00, 0x01, 0, 1, 'x', 0xff, 0xff, 0, 0 };
+	static const uint8_t second[] = { 0, 2, 0x00, 0x11, 0, 1, 'x', 0xff, 0xff, 0, 0 };
 	struct wire_message each[] = { hello(), welcome() };
 	uint8_t raw[WIRE_MAX_FRAME];
 
@@ -411,6 +411,55 @@ static void extensions_are_bounded(void **state)
 				      with_extensions(&each[i], longest, sizeof(longest), raw),
 				      MFD_PROTOCOL, "body is too short");
 	}
+}
+
+static void extensions_of_ours_come_back_as_they_were(void **state)
+{
+	struct wire_message h = hello(), w = welcome(), got;
+	uint8_t raw[WIRE_MAX_FRAME];
+
+	(void)state;
+	h.hello.delta = true;
+	h.hello.ended = true;
+	h.hello.ended_size = MAX_IMAGE;
+	h.hello.ended_hash = UINT64_C(0x0123456789abcdef);
+	memset(&got, 0, sizeof(got));
+	test_frame_is_taken(raw, wire_put_message(&h, raw), &got);
+	assert_memory_equal(&got, &h, sizeof(got));
+	w.welcome.basis = true;
+	w.welcome.basis_pages = WIRE_MAX_PAGE_INDEX;
+	for (unsigned i = 0; i < WIRE_SECRET_BYTES; i++)
+		w.welcome.secret[i] = (uint8_t)(i + 1);
+	memset(&got, 0, sizeof(got));
+	test_frame_is_taken(raw, wire_put_message(&w, raw), &got);
+	assert_memory_equal(&got, &w, sizeof(got));
+}
+
+static void extensions_of_ours_have_their_length_and_come_once(void **state)
+{
+	static const uint8_t delta[] = { 0, 1, 0, 1, 0, 0 };
+	static const uint8_t long_delta[] = { 0, 1, 0, 1, 0, 1, 0 };
+	static const uint8_t two_deltas[] = { 0, 2, 0, 1, 0, 0, 0, 1, 0, 0 };
+	static const uint8_t short_ended[] = { 0, 1, 0, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
+	static const uint8_t large_ended[] = { 0, 1, 0, 2, 0, 16, 0x40, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t short_basis[] = { 0, 1, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
+	const struct wire_message h = hello(), w = welcome();
+	uint8_t raw[WIRE_MAX_FRAME];
+	struct wire_message got;
+
+	(void)state;
+	test_frame_is_taken(raw, with_extensions(&h, delta, sizeof(delta), raw), &got);
+	assert_true(got.hello.delta);
+	test_frame_is_refused(raw, with_extensions(&h, long_delta, sizeof(long_delta), raw), MFD_PROTOCOL,
+			      "extension 1 has 1 bytes instead of 0");
+	test_frame_is_refused(raw, with_extensions(&h, two_deltas, sizeof(two_deltas), raw), MFD_PROTOCOL,
+			      "extension 1 comes twice");
+	test_frame_is_refused(raw, with_extensions(&h, short_ended, sizeof(short_ended), raw), MFD_PROTOCOL,
+			      "extension 2 has 8 bytes instead of 16");
+	test_frame_is_refused(raw, with_extensions(&h, large_ended, sizeof(large_ended), raw), MFD_PROTOCOL,
+			      "size in ENDED");
+	test_frame_is_refused(raw, with_extensions(&w, short_basis, sizeof(short_basis), raw), MFD_PROTOCOL,
+			      "extension 1 has 8 bytes instead of 200");
 }
 
 static void welcome_comes_back_as_it_was(void **state)
@@ -473,6 +522,8 @@ int main(void)
 		cmocka_unit_test(unknown_extensions_are_skipped),
 		cmocka_unit_test(extension_that_must_be_understood_is_refused),
 		cmocka_unit_test(extensions_are_bounded),
+		cmocka_unit_test(extensions_of_ours_come_back_as_they_were),
+		cmocka_unit_test(extensions_of_ours_have_their_length_and_come_once),
 		cmocka_unit_test(welcome_comes_back_as_it_was),
 		cmocka_unit_test(fields_of_welcome_are_bounded),
 	};

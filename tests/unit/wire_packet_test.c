@@ -177,9 +177,10 @@ static void magic_kind_method_and_flags_are_bounded(void **state)
 		{ 5, 1, 0xff, "method 255 is unknown" },
 		{ 6, 2, 0, NULL },
 		{ 6, 2, 2, NULL },
-		{ 6, 2, 4, "flags 0x0004 are unknown" },
+		{ 6, 2, 4, NULL },
+		{ 6, 2, 8, "flags 0x0008 are unknown" },
 		{ 6, 2, 0x8000, "flags 0x8000 are unknown" },
-		{ 6, 2, 0xffff, "flags 0xfffc are unknown" },
+		{ 6, 2, 0xffff, "flags 0xfff8 are unknown" },
 	};
 
 	(void)state;
@@ -355,6 +356,7 @@ static void sync_packet_with_pages_is_refused(void **state)
 		{ 5, 1, 1, "method without payload" },
 		{ 6, 2, WIRE_FLAG_RAW, "flags of SYNC: 0x1 in place of zero" },
 		{ 6, 2, WIRE_FLAG_AGAIN, "flags of SYNC: 0x2 in place of zero" },
+		{ 6, 2, WIRE_FLAG_KEPT, "flags of SYNC: 0x4 in place of zero" },
 		{ 12, 4, 1, "region of SYNC" },
 		{ 32, 8, 1, "first page of SYNC" },
 		{ 40, 8, 1, "pages of SYNC" },

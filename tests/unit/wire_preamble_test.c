@@ -135,7 +135,7 @@ static void version_role_and_transport_are_bounded(void **state)
 		{ 10, 1, 0, "role 0 is unknown" },
 		{ 10, 1, 2, NULL },
 		{ 10, 1, 3, "role 3 is reserved" },
-		{ 10, 1, 4, "role 4 is unknown" },
+		{ 10, 1, 5, "role 5 is unknown" },
 		{ 10, 1, 0xff, "role 255 is unknown" },
 		{ 11, 1, 0, NULL },
 		{ 11, 1, 1, "transport 1 is reserved" },
@@ -145,6 +145,24 @@ static void version_role_and_transport_are_bounded(void **state)
 
 	(void)state;
 	check_cases(&data, WIRE_CASES(list));
+}
+
+static void hashes_have_one_connection_with_a_token(void **state)
+{
+	static const struct wire_case list[] = {
+		{ 12, 4, 0, NULL },
+		{ 12, 4, 1, "channel of hashes: 0x1 in place of zero" },
+		{ 16, 4, 0, "generation of hashes: 0 is not one of 1..1" },
+		{ 16, 4, 1, NULL },
+		{ 16, 4, 2, "generation of hashes: 2 is not one of 1..1" },
+	};
+	struct wire_preamble hashes = data;
+
+	(void)state;
+	hashes.role = WIRE_ROLE_HASHES;
+	hashes.channel = 0;
+	hashes.generation = 1;
+	check_cases(&hashes, WIRE_CASES(list));
 }
 
 static void channel_and_generation_of_data_are_bounded(void **state)
@@ -205,6 +223,7 @@ int main(void)
 		cmocka_unit_test(junk_is_said_not_to_be_mfd),
 		cmocka_unit_test(damaged_preamble_is_damage),
 		cmocka_unit_test(version_role_and_transport_are_bounded),
+		cmocka_unit_test(hashes_have_one_connection_with_a_token),
 		cmocka_unit_test(channel_and_generation_of_data_are_bounded),
 		cmocka_unit_test(control_has_no_channel_generation_or_token),
 		cmocka_unit_test(zero_fields_of_a_preamble_are_zero),
