@@ -37,6 +37,9 @@ bool sink_zero_in_steps(struct sink *s, const char *path, uint64_t offset, uint6
 /* Make @fd durable; errors are MFD_IO. */
 bool sink_flush(int fd, const char *path, struct mfd_error *err) MFD_MUST_CHECK;
 
+/* The common part of settle(): @fd durable, and its first @size bytes out of the page cache. */
+bool sink_settle(int fd, const char *path, uint64_t size, struct mfd_error *err) MFD_MUST_CHECK;
+
 /*
  * The block device that @place has found; @place stays the caller's.  Errors: MFD_CANT_CREATE,
  * MFD_OS.

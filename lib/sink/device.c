@@ -30,6 +30,7 @@ struct sink_device {
 	char *path;
 	int fd;
 	struct sink_cache cache;
+	struct sink_basis basis;
 	struct mfd_error warning; /* its text is base.warning */
 	bool no_fsync;
 	uint64_t size;
@@ -118,10 +119,19 @@ static bool device_commit(struct sink *sink, uint64_t size, const struct event *
 	return sink_check_stop(stop, err);
 }
 
+static bool device_settle(struct sink *sink, uint64_t size, int *ret_fd, struct mfd_error *err)
+{
+	struct sink_device *s = (struct sink_device *)sink;
+
+	*ret_fd = s->fd;
+	return device_check_size(s, size, err) && sink_settle(s->fd, s->path, size, err);
+}
+
 static void device_free(struct sink *sink)
 {
 	struct sink_device *s = (struct sink_device *)sink;
 
+	sink_basis_destroy(&s->basis);
 	sink_cache_destroy(&s->cache);
 	io_close(s->fd);
 	free(s->path);
@@ -134,6 +144,7 @@ static const struct sink_ops device_ops = {
 	.write = device_write,
 	.zero = device_zero,
 	.commit = device_commit,
+	.settle = device_settle,
 	.free = device_free,
 };
 
@@ -161,7 +172,8 @@ static bool device_check_mounts(dev_t device, const char *path, struct mfd_error
 	return ok;
 }
 
-static bool device_open(struct sink_device *s, const struct place *place, struct mfd_error *err)
+static bool device_open(struct sink_device *s, const struct place *place, bool reading,
+			struct mfd_error *err)
 {
 	struct stat st;
 	off_t size;
@@ -173,7 +185,8 @@ static bool device_open(struct sink_device *s, const struct place *place, struct
 	 * O_EXCL without O_CREAT: refused while anybody has claimed the device, and nobody can
 	 * mount it under us.
 	 */
-	s->fd = openat(place->dir, place->name, O_WRONLY | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
+	s->fd = openat(place->dir, place->name,
+		       (reading ? O_RDWR : O_WRONLY) | O_EXCL | O_NOFOLLOW | O_CLOEXEC);
 	if (s->fd < 0 && errno == EBUSY)
 		return error_set_os(err, MFD_CANT_CREATE, errno, "%s is in use", s->path);
 	if (s->fd < 0)
@@ -199,14 +212,22 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 	s->base.ops = &device_ops;
 	s->fd = -1;
 	sink_cache_init(&s->cache);
+	sink_basis_init(&s->basis);
 	s->no_fsync = options->no_fsync;
 	s->path = strdup(place->path);
 	if (s->path == NULL)
 		error_set_os(err, MFD_OS, errno, "%s", place->path);
-	if (s->path == NULL || !device_open(s, place, err)) {
+	if (s->path == NULL || !device_open(s, place, options->delta || options->reread, err) ||
+	    (options->basis != NULL && !sink_basis_open(&s->basis, options->basis, err))) {
 		device_free(&s->base);
 		return false;
 	}
+	if (options->delta) {
+		s->basis.own = s->fd;
+		s->basis.own_bytes = s->size;
+	}
+	if (sink_basis_any(&s->basis))
+		s->base.basis = &s->basis;
 	if (!sink_cache_open(&s->cache, options->cache, s->fd, &s->warning)) {
 		error_wrap(&s->warning, "--cache=drop instead of direct: %s", s->path);
 		s->base.warning = s->warning.text;

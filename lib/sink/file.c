@@ -23,13 +23,14 @@ struct sink_file {
 	struct sink base;
 	bool replace;            /* whatever stands there at the end */
 	bool no_fsync;
-	bool created;            /* empty before us: what is not written reads as zeros */
+	bool created;            /* empty before us: what is not written reads as zeros; begin() may find that it is not */
 
 	/* Session's main thread; receiver threads only use fd. */
 	struct place place;      /* place.temp is NULL in place */
 	int fd;
 	struct sink_cache cache;
 	pthread_mutex_t turn;    /* receiver threads, one pwrite(2) after another */
+	struct sink_basis basis;
 	struct mfd_error warning; /* its text is base.warning */
 	bool unused;             /* in place: made by us, and nothing has begun yet */
 };
@@ -77,9 +78,16 @@ static bool file_begin(struct sink *sink, uint64_t size, uint64_t allocated, str
 	struct sink_file *s = (struct sink_file *)sink;
 
 	s->unused = false;
+	/* As late as this, because somebody may still write to the older image while we wait. */
+	if (s->created && sink_basis_clone(&s->basis, s->fd))
+		s->created = false;
 	if (allocated != UINT64_MAX && !file_check_room(s, allocated, err))
 		return false;
-	return size == UINT64_MAX || file_set_size(s, size, err);
+	if (size == UINT64_MAX)
+		return true;
+	if (s->basis.own_bytes > size)
+		s->basis.own_bytes = size;
+	return file_set_size(s, size, err);
 }
 
 /*
@@ -123,8 +131,15 @@ static int file_zero_by_writing(struct sink_file *s, uint64_t offset, uint64_t s
 static int file_zero_step(struct sink *sink, uint64_t offset, uint64_t size)
 {
 	struct sink_file *s = (struct sink_file *)sink;
+	off_t data = s->base.basis ? lseek(s->fd, (off_t)offset, SEEK_DATA) : (off_t)offset;
 	int n;
 
+	/*
+	 * A hole already: to punch it again would cost the file system a transaction.  With a
+	 * basis zeros mostly fall where zeros were.
+	 */
+	if ((data < 0 && errno == ENXIO) || (data >= 0 && (uint64_t)data >= offset + size))
+		return 0;
 	do
 		n = fallocate(s->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
 			      (off_t)size);
@@ -155,6 +170,14 @@ static bool file_close(struct sink_file *s, struct mfd_error *err)
 	s->fd = -1;
 	return n == 0 || errno == EINTR ||
 	       error_set_os(err, MFD_IO, errno, "%s: close", s->place.path);
+}
+
+static bool file_settle(struct sink *sink, uint64_t size, int *ret_fd, struct mfd_error *err)
+{
+	struct sink_file *s = (struct sink_file *)sink;
+
+	*ret_fd = s->fd;
+	return file_set_size(s, size, err) && sink_settle(s->fd, s->place.path, size, err);
 }
 
 /*
@@ -190,6 +213,7 @@ static void file_free(struct sink *sink)
 {
 	struct sink_file *s = (struct sink_file *)sink;
 
+	sink_basis_destroy(&s->basis);
 	sink_cache_destroy(&s->cache);
 	pthread_mutex_destroy(&s->turn);
 	io_close(s->fd);
@@ -209,6 +233,7 @@ static const struct sink_ops file_ops = {
 	.write = file_write,
 	.zero = file_zero,
 	.commit = file_commit,
+	.settle = file_settle,
 	.free = file_free,
 };
 
@@ -243,13 +268,15 @@ static bool file_check_old(const struct place *p, const struct sink_file_options
 }
 
 /* O_NONBLOCK and the second look: what we open might no longer be what we saw. */
-static bool file_open_inplace(struct sink_file *s, struct mfd_error *err)
+static bool file_open_inplace(struct sink_file *s, const struct sink_file_options *options,
+			      struct mfd_error *err)
 {
 	int create = s->place.existed ? 0 : O_CREAT | O_EXCL;
+	int mode = options->delta || options->reread ? O_RDWR : O_WRONLY;
 	struct stat st;
 
 	s->fd = openat(s->place.dir, s->place.name,
-		       O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | create, 0600);
+		       mode | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | create, 0600);
 	if (s->fd < 0 && errno == EEXIST)
 		return error_set(err, MFD_CANT_CREATE, "%s appeared meanwhile; it is left as it is",
 				 s->place.path);
@@ -259,6 +286,10 @@ static bool file_open_inplace(struct sink_file *s, struct mfd_error *err)
 	if (fstat(s->fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return error_set(err, MFD_CANT_CREATE, "%s is no longer a regular file",
 				 s->place.path);
+	if (options->delta && !s->created) {
+		s->basis.own = s->fd;
+		s->basis.own_bytes = (uint64_t)st.st_size;
+	}
 	return true;
 }
 
@@ -274,6 +305,7 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 	s->fd = -1;
 	sink_cache_init(&s->cache);
 	pthread_mutex_init(&s->turn, NULL);
+	sink_basis_init(&s->basis);
 	s->replace = options->force;
 	s->no_fsync = options->no_fsync;
 	ok = place_find(&s->place, path, err) && file_check_old(&s->place, options, err);
@@ -282,16 +314,22 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		file_free(&s->base);
 		return ok;
 	}
+	if (ok && options->delta && !options->inplace)
+		ok = error_set(err, MFD_USAGE, "--delta is for --inplace and for devices; --basis takes another file");
 	if (ok && options->inplace) {
-		ok = file_open_inplace(s, err);
+		ok = file_open_inplace(s, options, err);
 	} else if (ok) {
 		ok = place_temporary(&s->place, &s->fd, err);
 		s->created = ok;
 	}
+	if (ok && options->basis != NULL)
+		ok = sink_basis_open(&s->basis, options->basis, err);
 	if (!ok) {
 		file_free(&s->base);
 		return false;
 	}
+	if (sink_basis_any(&s->basis))
+		s->base.basis = &s->basis;
 	if (!sink_cache_open(&s->cache, options->cache, s->fd, &s->warning)) {
 		error_wrap(&s->warning, "--cache=drop instead of direct: %s", path);
 		s->base.warning = s->warning.text;

@@ -59,6 +59,7 @@ static const struct sink_ops null_ops = {
 	.write = null_write,
 	.zero = null_zero,
 	.commit = null_commit,
+	.settle = sink_settle_unsupported,
 	.free = null_free,
 };
 

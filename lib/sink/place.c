@@ -150,7 +150,7 @@ static int place_create(const struct place *p, char *temp)
 			return -1;
 		for (i = 0; i < PLACE_SUFFIX; i++)
 			suffix[i] = "abcdefghijklmnopqrstuvwxyz234567"[random[i] % 32];
-		fd = openat(p->dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		fd = openat(p->dir, temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			    0600);
 		if (fd < 0 && errno != EEXIST)
 			break;

@@ -4,6 +4,7 @@
  * event.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdalign.h>
 #include <unistd.h>
 
@@ -60,6 +61,22 @@ bool sink_zero_in_steps(struct sink *s, const char *path, uint64_t offset, uint6
 		if (e != 0)
 			return error_set_os(err, MFD_IO, e, "%s", path);
 	}
+	return true;
+}
+
+bool sink_settle_unsupported(struct sink *s, uint64_t size, int *ret_fd, struct mfd_error *err)
+{
+	(void)size;
+	(void)ret_fd;
+	return error_set(err, MFD_BUG, "%s: there is nothing to read again", s->ops->kind);
+}
+
+bool sink_settle(int fd, const char *path, uint64_t size, struct mfd_error *err)
+{
+	if (!sink_flush(fd, path, err))
+		return false;
+	if (size > 0)
+		(void)posix_fadvise(fd, 0, (off_t)size, POSIX_FADV_DONTNEED);
 	return true;
 }
 

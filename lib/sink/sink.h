@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/event.h"
 #include "core/options.h"
+#include "sink/basis.h"
 
 struct sink;
 
@@ -40,6 +41,12 @@ struct sink_ops {
 	 */
 	bool (*commit)(struct sink *s, uint64_t size, const struct event *stop, struct mfd_error *err);
 
+	/*
+	 * Session's main thread, between the last write and commit(), only when somebody wants to look.  Set the size to @size, make what was
+	 * written durable and drop it from the page cache: *ret_fd, which stays the sink's, reads what the disk has.  MFD_IO.
+	 */
+	bool (*settle)(struct sink *s, uint64_t size, int *ret_fd, struct mfd_error *err);
+
 	/* Close it; an output that was not committed goes away, unless it was written in place. */
 	void (*free)(struct sink *s);
 };
@@ -48,6 +55,7 @@ struct sink_ops {
 struct sink {
 	const struct sink_ops *ops;
 	const char *warning;     /* one line for the user, set by the constructor; NULL: none */
+	struct sink_basis *basis; /* what is there already; NULL: nothing.  Set by the constructor, filled by begin(). */
 
 	/* What it opens or names later on, for who confines the process: a directory, and a file in place; -1: none.  Its own. */
 	int directory;
@@ -60,6 +68,9 @@ struct sink_file_options {
 	bool force;              /* an existing output may be replaced or, if a device, overwritten */
 	bool inplace;            /* write into the existing file */
 	bool no_fsync;
+	bool delta;              /* in place: what is there is the basis */
+	bool reread;             /* settle() will be called */
+	const char *basis;       /* an older image; NULL: none */
 	enum mfd_cache cache;    /* see sink/cache.h */
 };
 
@@ -68,6 +79,9 @@ struct sink_file_options {
  * Errors: MFD_CANT_CREATE, MFD_OS.
  */
 bool sink_file_new(const char *path, const struct sink_file_options *options, struct sink **ret, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* Shared filler for the slot of sinks that keep nothing: MFD_BUG. */
+bool sink_settle_unsupported(struct sink *s, uint64_t size, int *ret_fd, struct mfd_error *err);
 
 /* Counts nothing, keeps nothing: "null:".  The baseline for tests and benchmarks. */
 bool sink_null_new(struct sink **ret, struct mfd_error *err) MFD_MUST_CHECK;
