@@ -22,6 +22,8 @@ static void event_counters(struct json *j, const struct mfd_stats *stats)
 	json_number(j, "bytes_wire", stats->bytes_wire);
 	json_number(j, "pages_zero", stats->pages_zero);
 	json_number(j, "pages_data", stats->pages_data);
+	json_number(j, "pages_kept", stats->pages_kept);
+	json_number(j, "bytes_hashes", stats->bytes_hashes);
 	json_number(j, "rounds", stats->rounds);
 	json_number(j, "failovers", stats->failovers);
 	json_number(j, "elapsed_ns", stats->elapsed_ns);

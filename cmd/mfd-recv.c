@@ -22,7 +22,10 @@ struct choice {
 };
 
 /* Keys of options without a short form. */
-enum { PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, MAX_CHANNELS, MAX_SIZE, ALLOW };
+enum {
+	PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, BASIS, DELTA, VERIFY, MAX_CHANNELS, MAX_SIZE,
+	ALLOW,
+};
 
 static const struct argp_option options[] = {
 	{ .name = "listen", .key = 'l', .arg = "[HOST]:PORT",
@@ -36,6 +39,12 @@ static const struct argp_option options[] = {
 	  .doc = "Write into the existing file rather than a temporary one" },
 	{ .name = "no-fsync", .key = NO_FSYNC,
 	  .doc = "Do not wait until the image is on the disk" },
+	{ .name = "basis", .key = BASIS, .arg = "FILE",
+	  .doc = "An older image: what it has need not travel" },
+	{ .name = "delta", .key = DELTA,
+	  .doc = "With --inplace, or a device: what is there is the basis" },
+	{ .name = "verify", .key = VERIFY,
+	  .doc = "Read the finished output again and compare its hash" },
 	{ .name = "max-channels", .key = MAX_CHANNELS, .arg = "N",
 	  .doc = "Data connections a sender may have, 1..128 (default 128)" },
 	{ .name = "max-size", .key = MAX_SIZE, .arg = "SIZE",
@@ -74,6 +83,15 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case NO_FSYNC:
 		c->recv.no_fsync = true;
+		return 0;
+	case BASIS:
+		c->recv.basis = arg;
+		return 0;
+	case DELTA:
+		c->recv.delta = true;
+		return 0;
+	case VERIFY:
+		c->recv.verify = true;
 		return 0;
 	case PORT_FILE:
 		c->port_file = arg;

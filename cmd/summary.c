@@ -23,6 +23,18 @@ static const char *summary_downtime(char text[static FORMAT_TEXT], uint64_t ns)
 	return text;
 }
 
+/* What the receiver had already, and what it cost to find that out; nothing where nobody asked. */
+static const char *summary_kept(const struct mfd_stats *stats, uint64_t pages, char ret[static SUMMARY_TEXT / 4])
+{
+	char hashes[FORMAT_TEXT];
+
+	ret[0] = '\0';
+	if (stats->bytes_hashes)
+		snprintf(ret, SUMMARY_TEXT / 4, "%u %% kept, %s of hashes and ", format_share(stats->pages_kept, pages),
+			 format_bytes(hashes, (double)stats->bytes_hashes));
+	return ret;
+}
+
 void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
 	char size[FORMAT_TEXT], wire[FORMAT_TEXT], ratio[FORMAT_TEXT], rate[FORMAT_TEXT];
@@ -30,17 +42,19 @@ void summary_text(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 	char failovers[FORMAT_TEXT] = "";
 	const bool known = stats->bytes_image != MFD_UNKNOWN;
 	const uint64_t bytes = known ? stats->bytes_image : stats->bytes_done;
-	const uint64_t pages = stats->pages_zero + stats->pages_data;
+	const uint64_t pages = stats->pages_zero + stats->pages_data + stats->pages_kept;
+	char kept[SUMMARY_TEXT / 4];
 
 	if (stats->failovers)
 		snprintf(failovers, sizeof(failovers), ", %" PRIu64 " failover%s", stats->failovers,
 			 stats->failovers == 1 ? "" : "s");
 	snprintf(ret, SUMMARY_TEXT,
-		 "%s, %u %% zero, %s on the wire (%s), %.2f s, %s%s, %s, %s%s, hash %016" PRIx64
+		 "%s, %u %% zero, %s%s on the wire (%s), %.2f s, %s%s, %s, %s%s, hash %016" PRIx64
 		 "%s",
 		 format_image_size(size, bytes), format_share(stats->pages_zero, pages),
-		 format_bytes(wire, (double)stats->bytes_wire),
-		 format_ratio(ratio, bytes, stats->bytes_wire), summary_seconds(stats->elapsed_ns),
+		 summary_kept(stats, pages, kept), format_bytes(wire, (double)stats->bytes_wire),
+		 format_ratio(ratio, bytes, stats->bytes_wire + stats->bytes_hashes),
+		 summary_seconds(stats->elapsed_ns),
 		 summary_downtime(downtime, stats->downtime_ns),
 		 format_rate(rate, bytes, stats->elapsed_ns),
 		 format_channels(channels, stats->channels), format_method(method, stats),

@@ -223,6 +223,8 @@ static bool recv_check(const struct mfd_recv_options *o, struct address *ret_add
 		return false;
 	if (!strcmp(o->output, "-"))
 		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
+	if (!strcmp(o->output, "null:") && (o->verify || o->basis || o->delta))
+		return error_set(err, MFD_USAGE, "null: keeps nothing, so --verify, --basis and --delta are for files and devices");
 	if (o->max_channels < 1 || o->max_channels > MFD_MAX_CHANNELS)
 		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
 	if (o->congestion && !congestion_check(o->congestion, err))
@@ -233,7 +235,7 @@ static bool recv_check(const struct mfd_recv_options *o, struct address *ret_add
 static bool open_sink(const struct mfd_recv_options *o, struct sink **ret, struct mfd_error *err)
 {
 	const struct sink_file_options file = { .force = o->force, .inplace = o->inplace, .no_fsync = o->no_fsync,
-						.cache = o->cache };
+						.delta = o->delta, .reread = o->verify, .basis = o->basis, .cache = o->cache };
 
 	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
 }
@@ -281,6 +283,7 @@ static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, s
 {
 	struct recv_params params = {
 		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
+		.verify = o->verify, .forget = o->cache != MFD_CACHE_KEEP,
 		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
 		.notice = notice_and_confine, .opaque = recv,
 		.wrap = channel_wrap_nothing,

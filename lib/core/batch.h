@@ -19,6 +19,8 @@
 #define BATCH_MAX_BYTES (BATCH_MAX_PAGES * PAGE_BYTES)
 #define BATCH_WORDS BITMAP_WORDS(BATCH_MAX_PAGES)
 
+struct match_hashes; /* send/match.h */
+
 struct batch {
 	uint64_t id;             /* unique in the session, given by the producer */
 	uint64_t first;          /* page index in the region */
@@ -33,8 +35,13 @@ struct batch {
 	/* Bytes already read, from the session's pool (streams); NULL when the sender thread reads them from the source. */
 	uint8_t *bytes;
 
+	/* What the receiver has of these pages, until the sender thread has compared; NULL: nothing is known. */
+	const struct match_hashes *match;
+
 	uint64_t carried[BATCH_WORDS]; /* pages this batch speaks for; bit i is page first + i */
-	uint64_t data[BATCH_WORDS];    /* those of them that may hold data; the others are zero.  Part of carried. */
+	uint64_t data[BATCH_WORDS];    /* those of them that may hold data; the others are zero or kept.  Part of carried. */
+	uint64_t kept[BATCH_WORDS];    /* those that the receiver has already, as of when it was first sent.  Part of carried. */
+	uint64_t kept_sum;             /* of the kept pages' hashes */
 };
 
 /* The totals of a round, each batch counted once.  Both ends keep them and compare (man/mfd-wire.7, "Totals"). */

@@ -80,6 +80,9 @@ struct mfd_recv_options {
 	bool force;              /* replace what is there */
 	bool inplace;            /* write into the existing file rather than a temporary one */
 	bool no_fsync;
+	bool verify;             /* read the finished output again and compare its hash; not for null: */
+	const char *basis;       /* an older image: what it has need not travel; NULL: none; not for null: */
+	bool delta;              /* in place or a device: what is there is the basis */
 	enum mfd_cache cache;
 	const char *congestion;  /* as the sender's, but of all connections */
 	unsigned max_channels;   /* 1..128 */
@@ -111,6 +114,8 @@ struct mfd_stats {
 	uint64_t bytes_wire;     /* data channels */
 	uint64_t pages_zero;
 	uint64_t pages_data;
+	uint64_t pages_kept;     /* the receiver had them already */
+	uint64_t bytes_hashes;   /* of lists that told the sender so */
 	uint64_t elapsed_ns;     /* since the session began; stands still when it has ended */
 	uint64_t flush_ns;       /* of that, from the last byte moved to the output in place */
 	uint64_t cpu_ns;         /* of this process */

@@ -45,7 +45,8 @@ bool returned_put(struct returned *r, const struct batch *batch, struct mfd_erro
 	pthread_mutex_lock(&r->lock);
 	ok = grow_locked(r);
 	if (ok) {
-		r->batch[r->end++] = *batch;
+		r->batch[r->end] = *batch;
+		r->batch[r->end++].match = NULL; /* went with its slot */
 		counter_set(&r->waiting, r->end - r->first);
 	}
 	pthread_mutex_unlock(&r->lock);

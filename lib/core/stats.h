@@ -47,6 +47,7 @@ struct channel_counters {
 	counter bytes;           /* on the wire, headers included */
 	counter pages_data;
 	counter pages_zero;
+	counter pages_kept;      /* the receiver had them already */
 
 	/* Nanoseconds spent in each; a transfer is bound by the largest. */
 	counter wait_source;     /* reading pages */

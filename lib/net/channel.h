@@ -56,8 +56,9 @@ bool channel_tcp_new(int fd, struct channel **ret, struct mfd_error *err) MFD_MU
 
 /*
  * How a session wraps each connection it makes or accepts: tests interpose a faulty channel here, TLS will.  Takes over @inner.
- * @id is the channel's, UINT32_MAX for control.
+ * @id is the channel's, UINT32_MAX for control, CHANNEL_ID_HASHES for hash lists.
  */
+#define CHANNEL_ID_HASHES (UINT32_MAX - 2)
 typedef struct channel *channel_wrap_fn(void *opaque, uint32_t id, struct channel *inner);
 struct channel *channel_wrap_nothing(void *opaque, uint32_t id, struct channel *inner);
 

@@ -25,8 +25,7 @@ static uint32_t newest_generation(struct recv_thread *t)
 	return r;
 }
 
-/* What a data connection's preamble has to say; anything else makes it a stranger. */
-static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
+static bool check_token(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
 {
 	uint8_t differs = 0;
 
@@ -35,6 +34,14 @@ static bool check_preamble(const struct recv_session *s, const struct wire_pream
 		differs |= p->token[i] ^ s->token[i];
 	if (!s->control || differs)
 		return error_set(err, MFD_PROTOCOL, "wrong token");
+	return true;
+}
+
+/* What a data connection's preamble has to say; anything else makes it a stranger. */
+static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
+{
+	if (!check_token(s, p, err))
+		return false;
 	if (p->channel >= s->hello.channels)
 		return error_set(err, MFD_PROTOCOL, "channel %u of %u", (unsigned)p->channel, (unsigned)s->hello.channels);
 	if (p->generation <= newest_generation(&s->thread[p->channel]))
@@ -59,7 +66,9 @@ static bool equip(struct recv_thread *t, struct mfd_error *err)
 	}
 	t->coded = malloc(bytes);
 	t->pages = aligned_alloc(PAGE_BYTES, bytes);
-	if (!t->coded || !t->pages)
+	if (t->session->told)
+		t->kept = aligned_alloc(PAGE_BYTES, bytes);
+	if (!t->coded || !t->pages || (t->session->told && !t->kept))
 		return error_set(err, MFD_OS, "channel %u: out of memory", (unsigned)t->id);
 	return true;
 }
@@ -180,6 +189,26 @@ bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_e
 	return true;
 }
 
+bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err)
+{
+	const struct basis_params params = {
+		.basis = s->sink->basis, .secret = s->secret, .pages = s->basis_pages,
+		.peer_timeout_ms = s->hello.timeout_ms, .forget = s->params.forget, .bytes = &s->bytes_hashes,
+	};
+	struct channel *channel;
+	struct mfd_error cause;
+
+	if (!check_token(s, &guest->preamble, err))
+		return false;
+	if (!s->told || s->basis)
+		return error_set(err, MFD_PROTOCOL, s->told ? "hash lists: there is a connection already" : "there are no hash lists");
+	channel = s->params.wrap(s->params.wrap_opaque, CHANNEL_ID_HASHES, guest->channel);
+	guest->channel = NULL;
+	if (!recv_basis_start(&params, channel, &s->basis, &cause))
+		verdict_report(&s->verdict, VERDICT_CAUSE, &cause);
+	return true;
+}
+
 void recv_fence(struct recv_session *s)
 {
 	for (unsigned i = 0; i < s->hello.channels; i++) {
@@ -198,6 +227,8 @@ void recv_detach_all(struct recv_session *s)
 {
 	if (!s->thread)
 		return;
+	recv_basis_stop(s->basis);
+	s->basis = NULL;
 	/* All are woken before the first is joined, so that the slowest one is waited for, not the sum. */
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		if (s->thread[i].running)

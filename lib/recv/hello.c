@@ -38,22 +38,40 @@ static bool check_terms(const struct recv_session *s, const struct wire_hello *h
 	return true;
 }
 
-/* Not to be guessed by whoever did not see WELCOME. */
-static bool make_token(uint8_t token[static WIRE_TOKEN_BYTES], struct mfd_error *err)
+/* Not to be guessed by whoever did not see WELCOME.  Up to 256 bytes come in one piece. */
+static bool make_random(uint8_t *bytes, size_t size, struct mfd_error *err)
 {
 	ssize_t n;
 
 	do
-		n = getrandom(token, WIRE_TOKEN_BYTES, 0);
+		n = getrandom(bytes, size, 0);
 	while (n < 0 && errno == EINTR);
-	if (n != WIRE_TOKEN_BYTES)
+	if (n != (ssize_t)size)
 		return error_set_os(err, MFD_OS, errno, "can't make a token");
+	return true;
+}
+
+/* There is something in the output already, and the sender wants to hear about it. */
+static bool offer_basis(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err)
+{
+	const struct sink_basis *basis = s->sink->basis;
+	const uint64_t pages = hello->size == MFD_UNKNOWN ? WIRE_MAX_PAGE_INDEX : batch_pages_of(hello->size);
+
+	s->told = hello->delta && basis && sink_basis_any(basis);
+	if (!s->told)
+		return true;
+	s->basis_pages = sink_basis_pages(basis) < pages ? sink_basis_pages(basis) : pages;
+	ret->basis = true;
+	ret->basis_pages = s->basis_pages;
+	if (!make_random(s->secret, sizeof(s->secret), err))
+		return false;
+	memcpy(ret->secret, s->secret, sizeof(ret->secret));
 	return true;
 }
 
 bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err)
 {
-	if (!check_terms(s, hello, err) || !make_token(s->token, err))
+	if (!check_terms(s, hello, err) || !make_random(s->token, sizeof(s->token), err))
 		return false;
 	*ret = (struct wire_welcome){
 		.version = WIRE_VERSION,
@@ -62,5 +80,5 @@ bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct w
 		.timeout_ms = (uint32_t)s->params.timeout_ms,
 	};
 	memcpy(ret->token, s->token, sizeof(ret->token));
-	return true;
+	return offer_basis(s, hello, ret, err);
 }

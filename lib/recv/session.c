@@ -46,6 +46,7 @@ static void free_thread(struct recv_thread *t)
 	}
 	free(t->pages);
 	free(t->coded);
+	free(t->kept);
 }
 
 void recv_session_free(struct recv_session *s)
@@ -192,7 +193,7 @@ static bool on_guest(struct recv_session *s, struct lobby_guest *guest, struct m
 
 	if (guest->control)
 		return on_hello(s, guest, err);
-	if (!recv_attach(s, guest, &why)) {
+	if (!(guest->preamble.role == WIRE_ROLE_HASHES ? recv_attach_hashes(s, guest, &why) : recv_attach(s, guest, &why))) {
 		notice_dropped(s, guest, &why);
 		dismiss(guest);
 	}
@@ -301,7 +302,8 @@ static bool commit(struct recv_session *s, struct mfd_error *err)
 {
 	close_lobby(s);
 	recv_detach_all(s);
-	if (!check_end(s, err) || !s->sink->ops->commit(s->sink, s->end.size, &s->stop, err))
+	if (!check_end(s, err) || (s->params.verify && !recv_verify(s, err)) ||
+	    !s->sink->ops->commit(s->sink, s->end.size, &s->stop, err))
 		return false;
 	counter_set(&s->bytes_image, s->end.size);
 	counter_set(&s->image_hash, s->end.image_hash);
@@ -370,6 +372,7 @@ static void channel_stats(const struct recv_thread *t, struct mfd_stats *ret)
 	ret->bytes_wire += counter_get(&c->bytes);
 	ret->pages_data += counter_get(&c->pages_data);
 	ret->pages_zero += counter_get(&c->pages_zero);
+	ret->pages_kept += counter_get(&c->pages_kept);
 }
 
 void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
@@ -394,12 +397,13 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 		ret->level = s->hello.level;
 		ret->channels = (unsigned)counter_get(&s->channels);
 	}
+	ret->bytes_hashes = counter_get(&s->bytes_hashes);
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;
 	ret->failovers = counter_get(&s->failovers);
 	for (unsigned i = 0; i < ret->channels; i++)
 		channel_stats(&s->thread[i], ret);
-	ret->bytes_done = (ret->pages_data + ret->pages_zero) * PAGE_BYTES;
+	ret->bytes_done = (ret->pages_data + ret->pages_zero + ret->pages_kept) * PAGE_BYTES;
 	if (ret->bytes_done > ret->bytes_image && ret->rounds <= 1)
 		ret->bytes_done = ret->bytes_image;
 }

@@ -25,6 +25,7 @@
 #include "net/channel.h"
 #include "net/control.h"
 #include "net/listen.h"
+#include "recv/basis.h"
 #include "recv/lobby.h"
 #include "sink/sink.h"
 #include "wire/wire.h"
@@ -37,6 +38,8 @@ struct recv_params {
 	uint64_t timeout_ms;
 	unsigned max_channels;
 	uint64_t max_size;           /* bytes; UINT64_MAX: no limit */
+	bool verify;                 /* read the finished output again */
+	bool forget;                 /* reading the basis leaves nothing in the page cache */
 	mfd_notice_fn *notice;       /* never NULL */
 	void *opaque;
 	channel_wrap_fn *wrap;       /* never NULL */
@@ -54,6 +57,7 @@ struct recv_thread {
 	struct method *method[METHOD_ZSTD + 1]; /* one to decode each */
 	uint8_t *pages;              /* decoded, packet_pages pages; allocated when first attached */
 	uint8_t *coded;
+	uint8_t *kept;               /* the same, for what the basis has; NULL without one */
 	pthread_t thread;
 	bool running;                /* main thread only: to be joined */
 
@@ -91,6 +95,9 @@ struct recv_session {
 	struct sink *sink;           /* not owned */
 	struct wire_hello hello;
 	uint8_t token[WIRE_TOKEN_BYTES];
+	bool told;                   /* WELCOME has promised hash lists, */
+	uint8_t secret[WIRE_SECRET_BYTES]; /* made with this, */
+	uint64_t basis_pages;        /* for so many pages */
 	uint64_t page_limit;         /* pages from here on are outside the image */
 
 	/* Between the threads. */
@@ -117,9 +124,11 @@ struct recv_session {
 	counter failovers;
 	counter began_ns, flush_ns, ended_ns; /* when it did */
 	counter image_hash;
+	counter bytes_hashes;
 
 	/* The main thread only. */
 	struct lobby *lobby;
+	struct recv_basis *basis;    /* once its connection has come in */
 	struct control *control;     /* the control thread's while that runs */
 	pthread_t control_thread;
 	bool control_running;
@@ -150,10 +159,13 @@ bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct w
 /* attach.c.  Main thread: a data connection has come in; false: it is a stranger after all, and the caller drops it. */
 bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err) MFD_MUST_CHECK;
 
+/* attach.c.  The same for the connection for hash lists. */
+bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err) MFD_MUST_CHECK;
+
 /* attach.c.  Main thread: end the connections whose fence is wanted; the control thread then answers. */
 void recv_fence(struct recv_session *s);
 
-/* attach.c.  Main thread: wake and join every receiver thread. */
+/* attach.c.  Main thread: wake and join every receiver thread, and those that hash the basis. */
 void recv_detach_all(struct recv_session *s);
 
 /* thread.c and control.c.  Thread functions, for a struct recv_thread and a struct recv_session. */
@@ -165,6 +177,18 @@ void *recv_control_main(void *session);
  * *ret_lost: the failure is the connection's, not the data's.
  */
 bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* packet.c.  Bytes of a run of pages that are inside the image: its last page may be short. */
+uint64_t recv_clip(const struct recv_session *s, uint64_t offset, uint64_t bytes);
+
+/*
+ * keep.c.  Receiver thread: the pages @kept of packet @p are in the output from now on, and their hashes add up to @sum.  MFD_DATA when
+ * they do not, MFD_IO.
+ */
+bool recv_keep(struct recv_thread *t, const struct wire_packet *p, const uint64_t *kept, uint64_t sum, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* verify.c.  Main thread, all receiver threads joined: the output has the image hash that END said.  MFD_DATA when not, MFD_IO, MFD_TRY_AGAIN. */
+bool recv_verify(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* thread.c.  Receive exactly @iov; counts the bytes and the time.  *ret_got as in channel_ops.recv. */
 bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err) MFD_MUST_CHECK;

@@ -148,6 +148,8 @@ static bool check_packet(const struct recv_thread *t, const struct wire_packet *
 		return true;
 	if (p->region != 0)
 		return error_set(err, MFD_PROTOCOL, "region %" PRIu32 " does not exist", p->region);
+	if ((p->flags & WIRE_FLAG_KEPT) && (!s->told || p->round))
+		return error_set(err, MFD_PROTOCOL, "kept pages where there is no basis");
 	if (p->kind == WIRE_PAGES && p->count > s->hello.packet_pages)
 		return error_set(err, MFD_PROTOCOL, "packet of %" PRIu64 " pages, agreed were %" PRIu32, p->count, s->hello.packet_pages);
 	if (p->first >= s->page_limit || p->count > s->page_limit - p->first) {

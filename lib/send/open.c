@@ -43,6 +43,7 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 		.timeout_ms = (uint32_t)s->params.timeout_ms,
 		.size = info->size, .allocated = info->allocated,
 		.regions = 1,
+		.delta = true,
 	};
 	if (name_bytes > WIRE_MAX_NAME)
 		name_bytes = WIRE_MAX_NAME;
@@ -62,6 +63,9 @@ static bool accept_terms(struct send_session *s, const struct wire_welcome *w, s
 		return error_set(err, MFD_PROTOCOL, "the receiver can't decode %s", s->params.method->name);
 	s->packet_pages = w->packet_pages;
 	memcpy(s->token, w->token, sizeof(s->token));
+	s->told = w->basis;
+	s->lists.pages = w->basis_pages;
+	memcpy(s->lists.secret, w->secret, sizeof(s->lists.secret));
 	control_begin(s->control, s->params.timeout_ms, w->timeout_ms);
 	return true;
 }
@@ -119,15 +123,21 @@ bool send_open_control(struct send_session *s, struct mfd_error *err)
 	return false;
 }
 
-bool send_open_preamble(struct send_thread *t, struct mfd_error *err)
+static bool introduce(const struct send_session *s, struct channel *channel, struct wire_preamble *preamble, struct mfd_error *err)
 {
-	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA, .channel = t->id, .generation = t->generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 	struct iovec iov = { raw, sizeof(raw) };
 
-	memcpy(preamble.token, t->session->token, sizeof(preamble.token));
-	wire_put_preamble(&preamble, raw);
-	return t->channel->ops->send(t->channel, &iov, 1, err);
+	memcpy(preamble->token, s->token, sizeof(preamble->token));
+	wire_put_preamble(preamble, raw);
+	return channel->ops->send(channel, &iov, 1, err);
+}
+
+bool send_open_preamble(struct send_thread *t, struct mfd_error *err)
+{
+	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA, .channel = t->id, .generation = t->generation };
+
+	return introduce(t->session, t->channel, &preamble, err);
 }
 
 /* That it connects is asked for; once connected it may be lost like any other. */
@@ -148,6 +158,27 @@ static bool open_one(struct send_session *s, struct send_thread *t, uint64_t dea
 	return true;
 }
 
+/* The receiver has something to say about what it has.  That it connects is asked for; to lose it later costs bytes only. */
+static bool open_hashes(struct send_session *s, uint64_t deadline_ns, struct mfd_error *err)
+{
+	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_HASHES, .generation = 1 };
+	struct channel *channel;
+	struct mfd_error ignored;
+
+	s->lists.timeout_ms = s->params.timeout_ms;
+	s->lists.slots = s->params.channels * HANDOFF_SLOTS;
+	s->lists.packet_pages = s->packet_pages;
+	s->lists.stop = &s->stop;
+	s->lists.producer = &s->producer;
+	s->lists.bytes = &s->bytes_hashes;
+	if (!send_open_connection(s, &s->target, CHANNEL_ID_HASHES, &s->stop, deadline_ns, false, &channel, err))
+		return false;
+	if (introduce(s, channel, &preamble, &ignored))
+		return match_start(&s->lists, channel, &s->match, err);
+	channel->ops->free(channel);
+	return true;
+}
+
 bool send_open_data(struct send_session *s, struct mfd_error *err)
 {
 	const uint64_t deadline_ns = clock_deadline_ms(s->params.connect_timeout_ms);
@@ -161,6 +192,11 @@ bool send_open_data(struct send_session *s, struct mfd_error *err)
 		if (err->status == MFD_UNAVAILABLE)
 			err->status = MFD_TRY_AGAIN;
 		return error_wrap(err, "channel %u", i);
+	}
+	if (s->told && !open_hashes(s, deadline_ns, err)) {
+		if (err->status == MFD_UNAVAILABLE)
+			err->status = MFD_TRY_AGAIN;
+		return error_wrap(err, "hash lists");
 	}
 	return true;
 }

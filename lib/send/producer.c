@@ -134,6 +134,33 @@ static bool producer_send_again(struct send_session *s)
 	return true;
 }
 
+/*
+ * The receiver has said all it will about the batch that waits; or something is to be sent again,
+ * which does not wait for a slow disk: then the batch goes as it is.
+ */
+static bool hashes_here(struct send_session *s)
+{
+	return match_ready(s->match, s->awaiting->first, s->awaiting->count) || returned_any(&s->returned);
+}
+
+/* What the receiver has of @slot's pages, for its sender thread to compare; false for the door. */
+static bool producer_match(struct send_session *s, const struct handoff *inbox, struct batch *slot)
+{
+	uint32_t place = 0;
+
+	slot->match = NULL;
+	if (!s->match || s->round || slot->region)
+		return true;
+	s->awaiting = slot;
+	/* A run of zero pages needs no hashes; they are let pass. */
+	if (!slot->zero_run && !producer_sleep(s, hashes_here))
+		return false;
+	while (s->inboxes.handoff[place] != inbox)
+		place++;
+	slot->match = match_fetch(s->match, slot, place * HANDOFF_SLOTS + (uint32_t)(slot - inbox->slot));
+	return true;
+}
+
 /* A buffer for the next batch where the source has to fill one; false for the door. */
 static bool producer_buffer(struct send_session *s, uint8_t **ret)
 {
@@ -218,6 +245,10 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 		}
 		slot = handoff_slot(inbox);
 		at = slot->first + slot->count;
+		if (!producer_match(s, inbox, slot)) {
+			pool_put(&s->pool, buffer);
+			return door(err);
+		}
 		slot->id = counter_get(&s->batches);
 		slot->round = s->round;
 		slot->bytes = buffer;

@@ -84,6 +84,7 @@ void send_session_free(struct send_session *s)
 {
 	if (!s)
 		return;
+	match_stop(s->match);
 	for (unsigned i = 0; i < s->inboxes.count; i++)
 		send_thread_destroy(&s->thread[i]);
 	control_free(s->control);
@@ -172,6 +173,8 @@ static void close_door(struct send_session *s)
 			pthread_join(s->thread[i].thread, NULL);
 		s->thread[i].running = false;
 	}
+	match_stop(s->match);
+	s->match = NULL;
 }
 
 bool send_session_run(struct send_session *s, struct mfd_error *err)
@@ -218,6 +221,7 @@ static void channel_stats(const struct send_thread *t, struct mfd_stats *ret)
 	ret->bytes_wire += counter_get(&c->bytes);
 	ret->pages_data += counter_get(&c->pages_data);
 	ret->pages_zero += counter_get(&c->pages_zero);
+	ret->pages_kept += counter_get(&c->pages_kept);
 }
 
 void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
@@ -239,6 +243,7 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	ret->level = s->params.level;
 	ret->backend = began ? s->params.method->encoder(s->params.method, s->params.level) : "";
 	ret->channels = began ? s->params.channels : 0;
+	ret->bytes_hashes = counter_get(&s->bytes_hashes);
 	ret->hash = counter_get(&s->image_hash);
 	ret->committed = ret->phase == MFD_FINISHED;
 	ret->failovers = counter_get(&s->failovers);

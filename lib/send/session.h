@@ -35,6 +35,7 @@
 #include "net/channel.h"
 #include "net/connect.h"
 #include "net/control.h"
+#include "send/match.h"
 #include "source/source.h"
 
 /* What a session is made from.  mfd.c fills it from the user's options, tests from whatever they like. */
@@ -99,7 +100,7 @@ struct send_thread {
 	pthread_t opener;
 	uint64_t pause_ms;           /* before the opener's first attempt; set before it starts */
 	struct iovec *iov;           /* header, bitmaps, payload */
-	uint8_t raw[WIRE_PACKET_BYTES + WIRE_MAX_BITMAPS_BYTES];
+	uint8_t raw[WIRE_PACKET_BYTES + WIRE_MAX_BITMAPS_BYTES + WIRE_MAX_KEPT_BYTES];
 
 	/*
 	 * The control thread only: has the receiver stopped getting what we send on this
@@ -122,6 +123,7 @@ struct send_session {
 	struct source *source;       /* not owned */
 	uint64_t *page_hash;         /* each page's hash as last sent, when there may be more rounds; by the thread that sends the page */
 	bool use_pool;               /* the source can't be read twice */
+	struct match *match;         /* what the receiver has already; NULL: nothing, or it does not say */
 
 	/* Between the threads, each with its own rules. */
 	struct send_thread *thread;  /* [params.channels] */
@@ -158,6 +160,7 @@ struct send_session {
 	counter rounds;
 	counter began_ns, flush_ns, ended_ns; /* when it did */
 	counter image_hash;
+	counter bytes_hashes;
 
 	/* The control thread only. */
 	uint64_t progress_ns;        /* when something was acknowledged, or all was well */
@@ -170,6 +173,9 @@ struct send_session {
 	pthread_t control_thread;
 	bool control_running;
 	uint8_t token[WIRE_TOKEN_BYTES];
+	bool told;                   /* WELCOME has promised hash lists, */
+	struct match_params lists;   /* made like this */
+	struct batch *awaiting;      /* the batch whose hashes the producer waits for */
 	uint32_t packet_pages;       /* as agreed */
 	counter batches;             /* handed out so far: the next batch id; others may look */
 	uint32_t round;

@@ -97,8 +97,9 @@ static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, 
 
 	data = batch->packed ? bitmap_count(batch->data, count) :
 		zero_scan(t->zero, pages, PAGE_BYTES, batch->data, count);
-	*ret = (struct totals){ .packets = 1, .pages = bitmap_count(batch->carried, count) };
-	ret->zero_pages = ret->pages - data;
+	*ret = (struct totals){ .packets = 1, .pages = bitmap_count(batch->carried, count), .sum = batch->kept_sum };
+	/* Pages are kept already only in a batch that was sent before: they are what they were then. */
+	ret->zero_pages = ret->pages - data - bitmap_count(batch->kept, count);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t hash = 0;
 
@@ -108,7 +109,7 @@ static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, 
 			hash = hash_page(page, PAGE_BYTES, batch->region, batch->first + i);
 			ret->sum += hash;
 		}
-		if (page_hash && bitmap_test(batch->carried, i))
+		if (page_hash && bitmap_test(batch->carried, i) && !bitmap_test(batch->kept, i))
 			page_hash[batch->first + i] = hash;
 	}
 }
@@ -140,10 +141,10 @@ static size_t put_header(struct send_thread *t, const struct inflight_entry *e, 
 		.batch = b->id,
 		.first = b->first,
 		.count = b->count,
-		.data_pages = (uint32_t)(e->totals.pages - e->totals.zero_pages),
+		.data_pages = b->zero_run ? 0 : bitmap_count(b->data, (uint32_t)b->count),
 		.payload = payload->bytes,
 		.method = (uint8_t)payload->id,
-		.sum = e->totals.sum,
+		.sum = e->totals.sum - b->kept_sum,
 	};
 	size_t bitmaps = 0;
 
@@ -152,6 +153,10 @@ static size_t put_header(struct send_thread *t, const struct inflight_entry *e, 
 	if (p.kind == WIRE_PAGES) {
 		bitmaps = wire_put_bitmaps(b->carried, b->data, (uint32_t)b->count, t->raw + WIRE_PACKET_BYTES);
 		p.bitmap_hash = hash_bytes(t->raw + WIRE_PACKET_BYTES, bitmaps);
+		if (bitmap_count(b->kept, (uint32_t)b->count)) {
+			p.flags |= WIRE_FLAG_KEPT;
+			bitmaps += wire_put_kept(b->kept, b->kept_sum, (uint32_t)b->count, t->raw + WIRE_PACKET_BYTES + bitmaps);
+		}
 	}
 	wire_put_packet(&p, t->raw);
 	return WIRE_PACKET_BYTES + bitmaps;
@@ -196,7 +201,10 @@ static bool prepare(struct send_thread *t, struct inflight_entry *e, struct meth
 		return false;
 	counter_add(&t->counters.wait_source, lap(&since));
 	examine(t, batch, pages.bytes, &e->totals);
-	pages.data_pages = (uint32_t)(e->totals.pages - e->totals.zero_pages);
+	if (batch->match && !batch->again)
+		match_pages(t->session->match, batch, pages.bytes, &e->totals);
+	batch->match = NULL; /* its place goes with the slot */
+	pages.data_pages = bitmap_count(batch->data, (uint32_t)batch->count);
 	if (pages.data_pages && !t->method->ops->send_prepare(t->method, &pages, payload, err))
 		return false;
 	batch->packed = batch->bytes && pages.packed;
@@ -227,7 +235,12 @@ static bool send_batch(struct send_thread *t, const struct batch *batch)
 	e->sequence = inflight_take_sequence(&t->log);
 	header = put_header(t, e, &payload);
 	counter_add(&t->counters.pages_zero, e->totals.zero_pages);
-	counter_add(&t->counters.pages_data, e->totals.pages - e->totals.zero_pages);
+	if (!e->batch.zero_run) {
+		const uint32_t kept = bitmap_count(e->batch.kept, (uint32_t)e->batch.count);
+
+		counter_add(&t->counters.pages_kept, kept);
+		counter_add(&t->counters.pages_data, e->totals.pages - e->totals.zero_pages - kept);
+	}
 	inflight_publish(&t->log);
 	on = put_on_wire(t, header, 1 + payload.iovs, payload.bytes);
 	/* Sent or not, it is in the log, and comes back from there. */

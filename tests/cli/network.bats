@@ -14,7 +14,7 @@ prepare() {
 	IMAGE=$BATS_FILE_TMPDIR/image
 	TEXT=$BATS_FILE_TMPDIR/text
 	SLOW=(-z none --bwlimit 300K) # 10 s: time enough for things to happen
-	HELLO_END=$((64 + 82 + 5))  # of the control connection: the preamble, HELLO, the image's name in it
+	HELLO_END=$((64 + 82 + 4 + 5)) # of the control connection: the preamble, HELLO, DELTA and the image's name in it
 	SPACES=()
 }
 

@@ -414,7 +414,7 @@ static void the_summary_event_has_its_keys(void **state)
 	s.channel[0] = (struct mfd_channel_stats){ 1, 2, 3, 4, 5, 6, 7 };
 	got = json_of(speak_summary, &s);
 	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
-			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"rounds\":1,\"failovers\":0,"
+			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":1,\"failovers\":0,"
 			    "\"elapsed_ns\":910000000,\"flush_ns\":10000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
 			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
 			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
@@ -465,7 +465,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 
 	(void)state;
 	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\","
-			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"rounds\":0,\"failovers\":0,"
+			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":0,\"failovers\":0,"
 			    "\"elapsed_ns\":0,\"flush_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
 			    "\"committed\":false,\"downtime_ns\":null,\"per_channel\":[]}\n");
 	free(got);
