@@ -112,6 +112,7 @@ void event_error(struct json *j, const struct mfd_stats *stats, const struct mfd
 	json_number(j, "status", (uint64_t)err->status);
 	json_bool(j, "remote", err->remote);
 	json_string(j, "message", err->text);
+	json_bool(j, "resumable", stats->resumable);
 	event_counters(j, stats);
 	event_outcome(j, stats);
 	json_end(j);

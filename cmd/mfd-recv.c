@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "activation.h"
+#include "command.h"
 #include "common.h"
 #include "mfd.h"
 #include "transfer.h"
@@ -23,7 +24,7 @@ struct choice {
 
 /* Keys of options without a short form. */
 enum {
-	PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, BASIS, DELTA, VERIFY, MAX_CHANNELS, MAX_SIZE,
+	PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, BASIS, DELTA, VERIFY, RESUME, MAX_CHANNELS, MAX_SIZE,
 	ALLOW,
 };
 
@@ -45,6 +46,8 @@ static const struct argp_option options[] = {
 	  .doc = "With --inplace, or a device: what is there is the basis" },
 	{ .name = "verify", .key = VERIFY,
 	  .doc = "Read the finished output again and compare its hash" },
+	{ .name = "resume", .key = RESUME,
+	  .doc = "Keep what has come when a transfer fails, and go on from it" },
 	{ .name = "max-channels", .key = MAX_CHANNELS, .arg = "N",
 	  .doc = "Data connections a sender may have, 1..128 (default 128)" },
 	{ .name = "max-size", .key = MAX_SIZE, .arg = "SIZE",
@@ -92,6 +95,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		return 0;
 	case VERIFY:
 		c->recv.verify = true;
+		return 0;
+	case RESUME:
+		c->recv.resume = true;
 		return 0;
 	case PORT_FILE:
 		c->port_file = arg;
@@ -182,6 +188,7 @@ int main(int argc, char **argv)
 	};
 	char port_directory[PATH_MAX];
 	struct transfer t = { 0 };
+	char *command = command_line(name, argc, argv);
 	struct mfd_error err;
 	int status;
 	bool ok;
@@ -206,11 +213,13 @@ int main(int argc, char **argv)
 		c.recv.confine_remove = port_directory;
 	}
 	t.port_file = c.port_file;
+	t.command = command;
 	ok = transfer_begin(&t, name, &(struct event_subject){ true, c.recv.output,
 						    c.recv.listen ? c.recv.listen : "LISTEN_FDS" },
 			    &c.common.report, &err) &&
 	     run(&t, &c.recv, &err);
 	status = transfer_end(&t, ok ? NULL : &err);
+	free(command);
 	free(c.allow);
 	return status;
 }

@@ -3,8 +3,10 @@
  * mfd-send: move an image to an mfd-recv.
  */
 #include <argp.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "common.h"
 #include "mfd.h"
 #include "parse.h"
@@ -16,7 +18,7 @@ struct choice {
 };
 
 /* Keys of options without a short form. */
-enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, FREEZE, MAX_FREEZE, FILTER, ALL };
+enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, RETRY, FREEZE, MAX_FREEZE, FILTER, ALL };
 
 static const struct argp_option options[] = {
 	{ .name = "channels", .key = 'C', .arg = "N",
@@ -30,6 +32,8 @@ static const struct argp_option options[] = {
 	  .doc = "Most pages in one packet, 64K..4M (default 1M)" },
 	{ .name = "connect-timeout", .key = CONNECT_TIMEOUT, .arg = "DUR",
 	  .doc = "Try to connect for DUR, again when refused (default 10s; 0: for ever)" },
+	{ .name = "retry", .key = RETRY, .arg = "N|forever",
+	  .doc = "Come back N times when the connection is lost" },
 	{ .name = "bwlimit", .key = BWLIMIT, .arg = "RATE",
 	  .doc = "Send at most RATE, all channels together" },
 	{ .name = "freeze", .key = FREEZE, .arg = "WHEN",
@@ -103,6 +107,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->send.connect_timeout_ms = common_duration(
 			state, "--connect-timeout", arg, 0, COMMON_MAX_DURATION_MS,
 			"0 (for ever) to 24h are allowed (units: ms, s, m, h)");
+		return 0;
+	case RETRY:
+		c->send.retries = MFD_RETRY_FOREVER;
+		if (strcmp(arg, "forever"))
+			c->send.retries = (unsigned)common_integer(state, "--retry", arg, 0, 1000000,
+								   "0 to 1000000 and forever are allowed");
 		return 0;
 	case BWLIMIT:
 		if (!parse_rate(arg, &c->send.bytes_per_second) || !c->send.bytes_per_second)
@@ -178,7 +188,9 @@ int main(int argc, char **argv)
 		.common = common_defaults(),
 	};
 	struct transfer t = { 0 };
+	char *command = command_line(name, argc, argv);
 	struct mfd_error err;
+	int status;
 	bool ok;
 
 	common_parse(&parser, name, argc, argv, &c);
@@ -187,9 +199,12 @@ int main(int argc, char **argv)
 	c.send.cache = c.common.cache;
 	c.send.congestion = c.common.congestion;
 	c.send.opaque = &t;
+	t.command = command;
 	ok = transfer_begin(&t, name,
 			    &(struct event_subject){ false, c.send.image, c.send.address },
 			    &c.common.report, &err) &&
 	     run(&t, &c.send, &err);
-	return transfer_end(&t, ok ? NULL : &err);
+	status = transfer_end(&t, ok ? NULL : &err);
+	free(command);
+	return status;
 }

@@ -200,6 +200,16 @@ static void report_close_json_locked(struct report *r)
 	r->json.fd = -1;
 }
 
+/* What has come is kept: the same command goes on from there. */
+static void report_way_on_locked(struct report *r, const struct mfd_stats *stats)
+{
+	if (!stats->resumable || !r->command)
+		return;
+	console_line(&r->console, "%s; to go on: %s",
+		     r->subject.receiving ? "what has come is kept" : "the receiver keeps what it has",
+		     r->command);
+}
+
 int report_end(struct report *r, const struct mfd_stats *stats, const struct mfd_error *err)
 {
 	int status = err ? (int)err->status : 0;
@@ -210,6 +220,7 @@ int report_end(struct report *r, const struct mfd_stats *stats, const struct mfd
 	if (err) {
 		event_error(&r->json, stats, err);
 		console_line(&r->console, "%s%s", err->remote ? "remote: " : "", err->text);
+		report_way_on_locked(r, stats);
 	} else {
 		event_summary(&r->json, stats);
 		report_summary_locked(r, stats);

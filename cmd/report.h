@@ -33,6 +33,7 @@ struct report_options {
 struct report {
 	/* Set before the watch starts, never changed. */
 	const struct report_options *options;
+	const char *command;     /* what to type to go on; NULL: not known */
 	struct event_subject subject;
 	enum report_mode mode;   /* never REPORT_AUTO */
 

@@ -33,6 +33,7 @@ bool transfer_begin(struct transfer *t, const char *program, const struct event_
 	transfer_fill_streams();
 	if (!report_open(&t->report, program, subject, options, err))
 		return false;
+	t->report.command = t->command;
 	t->watching = watch_start(&t->watch, &t->report, err);
 	return t->watching;
 }

@@ -16,6 +16,7 @@
 
 struct transfer {
 	const char *port_file;   /* NULL: none wanted */
+	const char *command;     /* what to type to go on; NULL: not known */
 	struct report report;
 	struct watch watch;
 	bool watching;

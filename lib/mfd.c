@@ -1,46 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public API: validates what the user chose, opens source or sink and introduces them to a session.
+ * The public API's sending half: validates what the user chose, opens the source and introduces it to a session; and to another one when
+ * that was lost (--retry).
  */
 #include "mfd.h"
 
-#include <stdio.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/confine.h"
+#include "again.h"
 #include "base/cpus.h"
 #include "net/address.h"
 #include "net/congestion.h"
-#include "net/listen.h"
-#include "recv/session.h"
 #include "send/session.h"
-#include "sink/sink.h"
+#include "shared.h"
 #include "source/source.h"
 
 #define MIN_PACKET_BYTES (64u << 10)
-#define MIN_TIMEOUT_MS 100u
 
 /* 64 pages: a sender thread's working set then stays in L2 next to the other threads of its core. */
 #define DEFAULT_PACKET_BYTES (1u << 20)
 
 /* More than these need more than one network path to be worth anything. */
 #define DEFAULT_MAX_CHANNELS 8u
-
-static void no_notice(void *opaque, const struct mfd_notice *notice)
-{
-	(void)opaque;
-	(void)notice;
-}
-
-static void warn(mfd_notice_fn *notice, void *opaque, const char *text)
-{
-	if (notice && text)
-		notice(opaque, &(struct mfd_notice){ .kind = MFD_NOTICE_WARNING, .text = text });
-}
 
 const char *mfd_version(void)
 {
@@ -54,19 +40,12 @@ unsigned mfd_default_channels(void)
 	return cpus < DEFAULT_MAX_CHANNELS ? cpus : DEFAULT_MAX_CHANNELS;
 }
 
-static bool check_timeout(uint64_t timeout_ms, struct mfd_error *err)
-{
-	if (timeout_ms < MIN_TIMEOUT_MS || timeout_ms > WIRE_MAX_TIMEOUT_MS)
-		return error_set(err, MFD_USAGE, "timeout: 100 ms to 24 h are allowed");
-	return true;
-}
-
-/* ---- Sender. ---- */
-
 struct mfd_send {
 	const struct mfd_send_options *options;
+	struct send_params params;
+	struct again again;          /* its lock guards `session` */
 	struct source *source;
-	struct send_session *session;
+	struct send_session *session; /* NULL between two */
 };
 
 static bool send_check(const struct mfd_send_options *o, struct send_params *ret, struct mfd_error *err)
@@ -81,7 +60,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		.method = method_by_name(o->method),
 		.connect_timeout_ms = o->connect_timeout_ms, .timeout_ms = o->timeout_ms,
 		.bytes_per_second = o->bytes_per_second, .congestion = o->congestion,
-		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
 		.wrap = channel_wrap_nothing,
 	};
 	if (!address_parse(o->address, false, false, &address, err))
@@ -97,7 +76,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		return false;
 	if (o->congestion && !congestion_check(o->congestion, err))
 		return false;
-	return check_timeout(o->timeout_ms, err);
+	return shared_check_timeout(o->timeout_ms, err);
 }
 
 /* "pid:PID" names a process; a file of such a name is ./pid:PID. */
@@ -126,7 +105,7 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret, 
 {
 	struct source_process_options process = {
 		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
-		.notice = o->notice ? o->notice : no_notice, .opaque = o->opaque,
+		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
 	};
 
 	if (o->filter_given && o->filter > MFD_FILTER_ALL)
@@ -145,6 +124,45 @@ static bool open_source(const struct mfd_send_options *o, struct source **ret, s
 	return source_stream_new(STDIN_FILENO, ret, err);
 }
 
+/* The source as it is now, and a session that will move it. */
+static bool send_make(struct mfd_send *send, struct mfd_error *err)
+{
+	const struct mfd_send_options *o = send->options;
+	struct send_session *session;
+
+	if (!open_source(o, &send->source, err) || !send_session_new(&send->params, send->source, &session, err))
+		return false;
+	pthread_mutex_lock(&send->again.lock);
+	send->session = session;
+	if (send->again.cancel)
+		send_session_cancel(session);
+	pthread_mutex_unlock(&send->again.lock);
+	return true;
+}
+
+/* What is left of a session that has failed: its figures, and whether its END was sent in vain. */
+static void send_unmake(struct mfd_send *send)
+{
+	struct send_session *session = send->session;
+	struct mfd_stats stats;
+	uint64_t size, hash;
+
+	send_session_stats(session, &stats);
+	stats.resumable = send_session_resumable(session);
+	if (send_session_ended(session, &size, &hash)) {
+		send->params.ended = true;
+		send->params.ended_size = size;
+		send->params.ended_hash = hash;
+	}
+	pthread_mutex_lock(&send->again.lock);
+	again_keep_locked(&send->again, &stats);
+	send->session = NULL;
+	pthread_mutex_unlock(&send->again.lock);
+	send_session_free(session);
+	send->source->ops->free(send->source);
+	send->source = NULL;
+}
+
 bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret, struct mfd_error *err)
 {
 	struct send_params params;
@@ -156,7 +174,8 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 	if (!send)
 		return error_set(err, MFD_OS, "out of memory");
 	send->options = options;
-	if (!open_source(options, &send->source, err) || !send_session_new(&params, send->source, &send->session, err)) {
+	send->params = params;
+	if (!again_init(&send->again, err) || !send_make(send, err)) {
 		mfd_send_free(send);
 		return false;
 	}
@@ -164,26 +183,96 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 	return true;
 }
 
+static void send_warn_again(const struct mfd_send *send, const struct mfd_error *err, unsigned left, uint64_t pause_ms)
+{
+	char text[MFD_ERROR_TEXT + 80], tries[40] = "";
+
+	if (left != MFD_RETRY_FOREVER)
+		snprintf(tries, sizeof(tries), ", %u %s left", left, left == 1 ? "try" : "tries");
+	snprintf(text, sizeof(text), "%s%s; again in %.2f s%s", err->remote ? "remote: " : "", err->text, (double)pause_ms / 1000, tries);
+	shared_warn(send->options->notice, send->options->opaque, text);
+}
+
+/* Is there to be another session after one that failed with @err?  What a pipe has given can't be read once more. */
+static bool send_may_come_back(struct mfd_send *send, const struct mfd_stats *stats, unsigned left, struct mfd_error *err)
+{
+	if (!left || !again_is_worth(err) || again_cancelled(&send->again))
+		return false;
+	if (send->source->info.rereadable || !stats->channels)
+		return true;
+	error_wrap(err, "standard input can't be read once more to send it again");
+	return false;
+}
+
+/* Something has come through that the receiver did not have. */
+static bool send_progress(const struct mfd_stats *stats)
+{
+	return stats->bytes_done / PAGE_BYTES > stats->pages_kept + stats->pages_zero;
+}
+
+/* After a session that failed: wait, and make another one.  False when there is to be none, for the reason in *err. */
+static bool send_come_back(struct mfd_send *send, unsigned *left, struct mfd_error *err)
+{
+	struct mfd_stats stats;
+	struct mfd_error why;
+	uint64_t pause_ms;
+
+	send_session_stats(send->session, &stats);
+	if (send_progress(&stats))
+		*left = send->options->retries;
+	if (!send_may_come_back(send, &stats, *left, err))
+		return false;
+	if (*left != MFD_RETRY_FOREVER)
+		--*left;
+	pause_ms = again_next_pause(&send->again, send_progress(&stats));
+	send_warn_again(send, err, *left, pause_ms);
+	send_unmake(send);
+	if (!again_pause(&send->again, pause_ms))
+		return error_set(err, MFD_TRY_AGAIN, "the sender was interrupted");
+	if (send_make(send, &why))
+		return true;
+	*err = why;
+	return false;
+}
+
 bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 {
 	const struct mfd_send_options *o = send->options;
+	unsigned left = o->retries;
 
-	warn(o->notice, o->opaque, send->source->info.warning);
+	shared_warn(o->notice, o->opaque, send->source->info.warning);
 	if (o->cache != MFD_CACHE_KEEP && !send->source->info.rereadable)
-		warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
+		shared_warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
 	if (o->cache != MFD_CACHE_KEEP && is_process(o->image))
-		warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
-	return send_session_run(send->session, err);
+		shared_warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
+	do {
+		if (send_session_run(send->session, err))
+			return true;
+	} while (send_come_back(send, &left, err));
+	return false;
 }
 
 void mfd_send_cancel(struct mfd_send *send)
 {
-	send_session_cancel(send->session);
+	pthread_mutex_lock(&send->again.lock);
+	send->again.cancel = true;
+	event_raise(&send->again.cancelled);
+	if (send->session)
+		send_session_cancel(send->session);
+	pthread_mutex_unlock(&send->again.lock);
 }
 
-void mfd_send_stats(const struct mfd_send *send, struct mfd_stats *ret)
+void mfd_send_stats(struct mfd_send *send, struct mfd_stats *ret)
 {
-	send_session_stats(send->session, ret);
+	pthread_mutex_lock(&send->again.lock);
+	if (send->session) {
+		send_session_stats(send->session, ret);
+		ret->resumable = ret->channels && !ret->committed && send_session_resumable(send->session);
+		again_add_locked(&send->again, ret);
+	} else {
+		*ret = send->again.last;
+	}
+	pthread_mutex_unlock(&send->again.lock);
 }
 
 void mfd_send_free(struct mfd_send *send)
@@ -193,150 +282,6 @@ void mfd_send_free(struct mfd_send *send)
 	send_session_free(send->session);
 	if (send->source)
 		send->source->ops->free(send->source);
+	again_destroy(&send->again);
 	free(send);
-}
-
-/* ---- Receiver. ---- */
-
-struct mfd_recv {
-	const struct mfd_recv_options *options;
-	struct sink *sink;
-	struct address_range *allow;
-	struct recv_session *session;
-};
-
-static bool parse_allow(const struct mfd_recv_options *o, struct mfd_recv *recv, struct mfd_error *err)
-{
-	recv->allow = calloc(o->allow_count + 1, sizeof(*recv->allow));
-	if (!recv->allow)
-		return error_set(err, MFD_OS, "out of memory");
-	for (size_t i = 0; i < o->allow_count; i++) {
-		if (!address_range_parse(o->allow[i], &recv->allow[i], err))
-			return false;
-	}
-	return true;
-}
-
-static bool recv_check(const struct mfd_recv_options *o, struct address *ret_address, struct mfd_error *err)
-{
-	if (o->listen && !address_parse(o->listen, true, true, ret_address, err))
-		return false;
-	if (!strcmp(o->output, "-"))
-		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
-	if (!strcmp(o->output, "null:") && (o->verify || o->basis || o->delta))
-		return error_set(err, MFD_USAGE, "null: keeps nothing, so --verify, --basis and --delta are for files and devices");
-	if (o->max_channels < 1 || o->max_channels > MFD_MAX_CHANNELS)
-		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
-	if (o->congestion && !congestion_check(o->congestion, err))
-		return false;
-	return check_timeout(o->timeout_ms, err);
-}
-
-static bool open_sink(const struct mfd_recv_options *o, struct sink **ret, struct mfd_error *err)
-{
-	const struct sink_file_options file = { .force = o->force, .inplace = o->inplace, .no_fsync = o->no_fsync,
-						.delta = o->delta, .reread = o->verify, .basis = o->basis, .cache = o->cache };
-
-	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
-}
-
-/* All that is opened, named or removed from now on; what a later feature needs is one more line here. */
-static bool confine(const struct mfd_recv *recv, int *ret_abi, struct mfd_error *why)
-{
-	const struct confine_rule rules[] = {
-		{ NULL, recv->sink->directory, CONFINE_READ | CONFINE_WRITE | CONFINE_CREATE | CONFINE_REMOVE },
-		{ NULL, recv->sink->file, CONFINE_READ | CONFINE_WRITE },
-		{ recv->options->confine_remove, -1, CONFINE_REMOVE },
-#ifdef MFD_LEAK_CHECK
-		/* The sanitizer's search for leaks at exit. */
-		{ "/proc", -1, CONFINE_READ },
-#endif
-	};
-
-	return confine_thread(rules, sizeof(rules) / sizeof(rules[0]), ret_abi, why);
-}
-
-/*
- * Between the session and its user.  Who is told the port may write it down, so confinement comes right after that; and nobody has
- * been heard yet.
- */
-static void notice_and_confine(void *opaque, const struct mfd_notice *n)
-{
-	const struct mfd_recv *recv = opaque;
-	const struct mfd_recv_options *o = recv->options;
-	mfd_notice_fn *notice = o->notice ? o->notice : no_notice;
-	char text[MFD_ERROR_TEXT + 64];
-	struct mfd_error why;
-	int abi;
-
-	notice(o->opaque, n);
-	if (n->kind != MFD_NOTICE_LISTENING || !o->confine)
-		return;
-	if (confine(recv, &abi, &why))
-		snprintf(text, sizeof(text), "confined by Landlock (ABI %d)", abi);
-	else
-		snprintf(text, sizeof(text), "not confined: %s", why.text);
-	notice(o->opaque, &(struct mfd_notice){ .kind = MFD_NOTICE_CONFINED, .text = text });
-}
-
-static bool recv_make(struct mfd_recv *recv, const struct mfd_recv_options *o, struct mfd_error *err)
-{
-	struct recv_params params = {
-		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
-		.verify = o->verify, .forget = o->cache != MFD_CACHE_KEEP,
-		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
-		.notice = notice_and_confine, .opaque = recv,
-		.wrap = channel_wrap_nothing,
-	};
-	struct address address;
-
-	if (!recv_check(o, &address, err) || !parse_allow(o, recv, err) || !open_sink(o, &recv->sink, err))
-		return false;
-	params.rules = (struct lobby_rules){ recv->allow, o->allow_count };
-	return (o->listen ? listen_open(&address, o->family, &params.listener, err) :
-		listen_inherit(o->listen_fds, o->listen_fd_count, &params.listener, err)) &&
-		recv_session_new(&params, recv->sink, &recv->session, err) &&
-		(!o->congestion || listener_congestion(&params.listener, o->congestion, err));
-}
-
-bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err)
-{
-	struct mfd_recv *recv = calloc(1, sizeof(*recv));
-
-	if (!recv)
-		return error_set(err, MFD_OS, "out of memory");
-	recv->options = options;
-	if (!recv_make(recv, options, err)) {
-		mfd_recv_free(recv);
-		return false;
-	}
-	*ret = recv;
-	return true;
-}
-
-bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
-{
-	warn(recv->options->notice, recv->options->opaque, recv->sink->warning);
-	return recv_session_run(recv->session, err);
-}
-
-void mfd_recv_cancel(struct mfd_recv *recv)
-{
-	recv_session_cancel(recv->session);
-}
-
-void mfd_recv_stats(const struct mfd_recv *recv, struct mfd_stats *ret)
-{
-	recv_session_stats(recv->session, ret);
-}
-
-void mfd_recv_free(struct mfd_recv *recv)
-{
-	if (!recv)
-		return;
-	recv_session_free(recv->session);
-	if (recv->sink)
-		recv->sink->ops->free(recv->sink);
-	free(recv->allow);
-	free(recv);
 }

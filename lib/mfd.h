@@ -27,12 +27,15 @@ struct mfd_recv;
  */
 bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* Connect and move the image.  True only if the receiver has said that the whole image is in place.  Once per object. */
+/*
+ * Connect and move the image, with options->retries again after a session that was lost (each time a notice MFD_NOTICE_WARNING).  True only if
+ * the receiver has said that the whole image is in place.  Once per object.
+ */
 bool mfd_send_run(struct mfd_send *send, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Stop as soon as may be: _run() fails with MFD_TRY_AGAIN, unless the receiver has committed already. */
 void mfd_send_cancel(struct mfd_send *send);
-void mfd_send_stats(const struct mfd_send *send, struct mfd_stats *ret);
+void mfd_send_stats(struct mfd_send *send, struct mfd_stats *ret);
 void mfd_send_free(struct mfd_send *send);
 
 /*
@@ -42,7 +45,8 @@ void mfd_send_free(struct mfd_send *send);
 bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * Take one image from one sender.  True if it is in place under its name.
+ * Take one image from one sender; with options->resume listen again after a session that was lost.  True if the image is in place under its
+ * name.
  *
  * With options.confine the calling thread, and so every thread that the transfer has, confines itself between MFD_NOTICE_LISTENING and
  * MFD_NOTICE_CONFINED, for good: it gains no privileges from a program it executes, and where the kernel has Landlock it opens, creates,
@@ -51,7 +55,7 @@ bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret,
  */
 bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err) MFD_MUST_CHECK;
 void mfd_recv_cancel(struct mfd_recv *recv);
-void mfd_recv_stats(const struct mfd_recv *recv, struct mfd_stats *ret);
+void mfd_recv_stats(struct mfd_recv *recv, struct mfd_stats *ret);
 void mfd_recv_free(struct mfd_recv *recv);
 
 /* What this machine gives a sender by default: min(8, CPUs usable by affinity and cgroup quota), at least 1. */

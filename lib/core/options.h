@@ -20,6 +20,9 @@
 /* Every mapping of a process, for mfd_send_options.filter. */
 #define MFD_FILTER_ALL 0x1ffu
 
+/* For mfd_send_options.retries. */
+#define MFD_RETRY_FOREVER UINT_MAX
+
 /* "Not known", for sizes. */
 #define MFD_UNKNOWN UINT64_MAX
 
@@ -60,6 +63,7 @@ struct mfd_send_options {
 	uint64_t connect_timeout_ms; /* refused connections are retried as long */
 	uint64_t timeout_ms;     /* silence of the peer that ends the session; at least 100 */
 	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
+	unsigned retries;        /* sessions after one that was lost, in a row without progress; MFD_RETRY_FOREVER; 0: none */
 	enum mfd_cache cache;    /* of a file or device; a stream is read as it comes */
 	const char *congestion;  /* of the data connections, such as "bbr"; NULL: the system's */
 	bool filter_given;       /* of a process: otherwise its own coredump_filter is taken */
@@ -83,6 +87,7 @@ struct mfd_recv_options {
 	bool verify;             /* read the finished output again and compare its hash; not for null: */
 	const char *basis;       /* an older image: what it has need not travel; NULL: none; not for null: */
 	bool delta;              /* in place or a device: what is there is the basis */
+	bool resume;             /* keep what has come when a session fails, go on from it, and listen again; not for null: */
 	enum mfd_cache cache;
 	const char *congestion;  /* as the sender's, but of all connections */
 	unsigned max_channels;   /* 1..128 */
@@ -128,6 +133,7 @@ struct mfd_stats {
 	const char *backend;     /* what codes it here (sender) or decodes it (receiver): "igzip", "zstd"; "" as method */
 	uint64_t hash;           /* the image hash; valid once committed */
 	bool committed;          /* the output is in place under its name */
+	bool resumable;          /* not committed, but the receiver keeps what it has got for another try */
 	struct mfd_channel_stats channel[MFD_MAX_CHANNELS];
 };
 

@@ -33,6 +33,22 @@ void listener_close(struct listener *l)
 	l->count = 0;
 }
 
+bool listener_share(const struct listener *l, struct listener *ret, struct mfd_error *err)
+{
+	*ret = (struct listener){ .port = l->port };
+	for (; ret->count < l->count; ret->count++) {
+		int fd = fcntl(l->fd[ret->count], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0) {
+			error_set_os(err, MFD_OS, errno, "can't go on listening");
+			listener_close(ret);
+			return false;
+		}
+		ret->fd[ret->count] = fd;
+	}
+	return true;
+}
+
 bool listener_congestion(const struct listener *l, const char *name, struct mfd_error *err)
 {
 	for (unsigned i = 0; i < l->count; i++) {

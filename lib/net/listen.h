@@ -39,6 +39,11 @@ bool listen_open(const struct address *a, enum mfd_family family, struct listene
  */
 bool listen_inherit(const int *fds, size_t count, struct listener *ret, struct mfd_error *err) MFD_MUST_CHECK;
 
+/*
+ * The same sockets once more: what connects comes to whoever accepts first, and they listen until both are closed.  MFD_OS.
+ */
+bool listener_share(const struct listener *l, struct listener *ret, struct mfd_error *err) MFD_MUST_CHECK;
+
 /* Once or more often. */
 void listener_close(struct listener *l);
 

@@ -193,7 +193,7 @@ bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struc
 {
 	const struct basis_params params = {
 		.basis = s->sink->basis, .secret = s->secret, .pages = s->basis_pages,
-		.peer_timeout_ms = s->hello.timeout_ms, .forget = s->params.forget, .bytes = &s->bytes_hashes,
+		.peer_timeout_ms = s->hello.timeout_ms, .workers = s->params.workers, .forget = s->params.forget, .bytes = &s->bytes_hashes,
 	};
 	struct channel *channel;
 	struct mfd_error cause;

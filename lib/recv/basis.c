@@ -303,7 +303,7 @@ bool recv_basis_start(const struct basis_params *params, struct channel *channel
 		      struct recv_basis **ret, struct mfd_error *err)
 {
 	struct recv_basis *b = calloc(1, sizeof(*b));
-	const unsigned cpus = cpus_usable();
+	const unsigned cpus = params->workers ? params->workers : cpus_usable();
 	pthread_condattr_t monotonic;
 
 	if (!b) {

@@ -30,6 +30,7 @@ struct basis_params {
 	const uint8_t *secret;       /* [WIRE_SECRET_BYTES], the caller's */
 	uint64_t pages;              /* as WELCOME said: speak for no more */
 	uint64_t peer_timeout_ms;    /* the sender's: a frame at least every quarter of it */
+	unsigned workers;            /* 0: as many as there are CPUs */
 	bool forget;                 /* leave nothing in the page cache */
 	counter *bytes;              /* sent so far; the caller's, outlives the threads */
 };

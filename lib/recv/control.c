@@ -250,6 +250,27 @@ static void open_door(struct recv_session *s, const struct mfd_error *error, boo
 	event_raise(&s->main_event);
 }
 
+/* That the connection ends says nothing: a sender that was killed has closed it as well. */
+static void await_confirmation(struct recv_session *s, uint64_t deadline_ns)
+{
+	struct wire_message m;
+	struct mfd_error ignored;
+
+	for (;;) {
+		switch (control_wait(s->control, NULL, deadline_ns, &m, &ignored)) {
+		case CONTROL_MESSAGE:
+			if (m.type != WIRE_HEARTBEAT || m.heartbeat.phase != MFD_FINISHED)
+				break;
+			s->confirmed = true; /* read when this thread has been joined */
+			return;
+		case CONTROL_BEAT:
+			break;
+		default:
+			return;
+		}
+	}
+}
+
 /* Main has put the output in place: from now on nothing changes our verdict, the sender only has to learn of it. */
 static bool farewell(struct recv_session *s)
 {
@@ -264,7 +285,11 @@ static bool farewell(struct recv_session *s)
 	if (!committed)
 		return false;
 	deadline = clock_ns() + FAREWELL_MS * CLOCK_NS_PER_MS;
-	if (control_queue(s->control, &m) && control_flush(s->control, deadline))
+	if (!control_queue(s->control, &m))
+		return true;
+	if (s->params.resume)
+		await_confirmation(s, deadline);
+	else if (control_flush(s->control, deadline))
 		control_linger(s->control, deadline);
 	return true;
 }

@@ -78,6 +78,7 @@ bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct w
 		.packet_pages = hello->packet_pages,
 		.methods = hello->methods & our_methods(),
 		.timeout_ms = (uint32_t)s->params.timeout_ms,
+		.resume = s->params.resume,
 	};
 	memcpy(ret->token, s->token, sizeof(ret->token));
 	return offer_basis(s, hello, ret, err);

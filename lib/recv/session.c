@@ -11,6 +11,9 @@
 
 #include "base/clock.h"
 
+/* How long a sender may take to close when it has heard that all was done before. */
+#define REMIND_MS 2000
+
 /* ---- Made. ---- */
 
 bool recv_session_new(const struct recv_params *params, struct sink *sink, struct recv_session **ret, struct mfd_error *err)
@@ -164,6 +167,41 @@ static bool begin_sink(struct recv_session *s, struct mfd_error *err)
 	return s->sink->ops->begin(s->sink, s->hello.size, s->hello.allocated, err);
 }
 
+static bool has_name(const struct wire_hello *h, const struct recv_finished *f)
+{
+	return h->region[0].name_bytes == f->name_bytes && !memcmp(h->region[0].name, f->name, f->name_bytes);
+}
+
+/* What is in place already is what this sender did not hear of. */
+static bool is_finished(const struct recv_session *s, const struct wire_hello *h)
+{
+	const struct recv_finished *f = s->params.finished;
+
+	return f && h->ended && h->ended_size == f->size && h->ended_hash == f->image_hash && has_name(h, f);
+}
+
+/* A sender that was killed and started anew: it knows of no END, but it may have the same image. */
+static bool may_be_finished(const struct recv_session *s, const struct wire_hello *h)
+{
+	const struct recv_finished *f = s->params.finished;
+
+	return !s->params.remind_only && has_name(h, f) && (h->size == f->size || h->size == MFD_UNKNOWN);
+}
+
+/* Tell it.  Nothing else is going on here. */
+static void remind(struct recv_session *s, struct lobby_guest *guest)
+{
+	const uint64_t deadline = clock_ns() + REMIND_MS * CLOCK_NS_PER_MS;
+	struct wire_message m = { .type = WIRE_COMMITTED };
+
+	m.committed = (struct wire_committed){ s->params.finished->size, s->params.finished->image_hash };
+	if (control_queue(guest->control, &m) && control_flush(guest->control, deadline)) {
+		control_linger(guest->control, deadline);
+		s->reminded = true;
+	}
+	dismiss(guest);
+}
+
 /* Someone wants a session.  False: it has begun, and failed. */
 static bool on_hello(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err)
 {
@@ -172,6 +210,15 @@ static bool on_hello(struct recv_session *s, struct lobby_guest *guest, struct m
 
 	if (s->control) {
 		error_set(&why, MFD_TRY_AGAIN, "busy with another sender");
+		refuse(s, guest, &why);
+		return true;
+	}
+	if (is_finished(s, &guest->hello)) {
+		remind(s, guest);
+		return true;
+	}
+	if (s->params.finished && !may_be_finished(s, &guest->hello)) {
+		error_set(&why, MFD_TRY_AGAIN, "another image has just been put in place here");
 		refuse(s, guest, &why);
 		return true;
 	}
@@ -240,6 +287,8 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 		case LOBBY_GUEST:
 			if (!on_guest(s, &guest, err))
 				return false;
+			if (s->reminded)
+				return true;
 			break;
 		case LOBBY_DROPPED:
 			notice_dropped(s, &guest, &why);
@@ -332,11 +381,12 @@ bool recv_session_run(struct recv_session *s, struct mfd_error *err)
 	struct mfd_error reason;
 	bool end = false, done;
 
-	recv_notice(s, MFD_NOTICE_LISTENING, s->params.listener.port, "");
+	if (!s->params.again)
+		recv_notice(s, MFD_NOTICE_LISTENING, s->params.listener.port, "");
 	done = host(s, &end, &reason);
 	if (done && end)
 		done = commit(s, &reason);
-	else if (done)
+	else if (done && !s->reminded)
 		done = error_set(&reason, MFD_TRY_AGAIN, "stopped");
 	/* MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; alone it is the reason. */
 	if (!done)
@@ -354,6 +404,24 @@ void recv_session_cancel(struct recv_session *s)
 
 	error_set(&err, MFD_TRY_AGAIN, "the receiver was interrupted");
 	verdict_report(&s->verdict, VERDICT_CANCEL, &err);
+}
+
+bool recv_session_confirmed(const struct recv_session *s)
+{
+	return s->confirmed || s->reminded;
+}
+
+void recv_session_finished(const struct recv_session *s, struct recv_finished *ret)
+{
+	const struct wire_region *r = &s->hello.region[0];
+
+	*ret = (struct recv_finished){ .size = s->end.size, .image_hash = s->end.image_hash, .name_bytes = r->name_bytes };
+	memcpy(ret->name, r->name, r->name_bytes);
+}
+
+bool recv_session_began(const struct recv_session *s)
+{
+	return counter_get(&s->began_ns) != 0;
 }
 
 /* ---- Looked at. ---- */

@@ -30,6 +30,13 @@
 #include "sink/sink.h"
 #include "wire/wire.h"
 
+/* An image that an earlier session has put in place, whose sender may come back to ask for it. */
+struct recv_finished {
+	uint64_t size, image_hash;
+	uint16_t name_bytes;         /* of the region, as HELLO said */
+	uint8_t name[WIRE_MAX_NAME];
+};
+
 /* What a session is made from.  mfd.c fills it from the user's options, tests from whatever they like. */
 struct recv_params {
 	struct listener listener;    /* the session's own from now on, also on failure */
@@ -38,7 +45,12 @@ struct recv_params {
 	uint64_t timeout_ms;
 	unsigned max_channels;
 	uint64_t max_size;           /* bytes; UINT64_MAX: no limit */
+	unsigned workers;            /* threads that hash, found out while that can be; 0: as many as there are CPUs */
 	bool verify;                 /* read the finished output again */
+	bool resume;                 /* what has come is kept when the session fails, says the sink */
+	bool again;                  /* not the first session: who waits for the port has been told */
+	const struct recv_finished *finished; /* what is in place already; NULL: nothing */
+	bool remind_only;            /* then: no session for anybody */
 	bool forget;                 /* reading the basis leaves nothing in the page cache */
 	mfd_notice_fn *notice;       /* never NULL */
 	void *opaque;
@@ -115,6 +127,7 @@ struct recv_session {
 	bool end_seen;
 	struct wire_end end;
 	bool committed;              /* main: the output is in place */
+	bool confirmed;              /* the sender knows */
 
 	/* For snapshots. */
 	counter phase;
@@ -128,6 +141,7 @@ struct recv_session {
 
 	/* The main thread only. */
 	struct lobby *lobby;
+	bool reminded;               /* a sender asked for what is finished, and was told */
 	struct recv_basis *basis;    /* once its connection has come in */
 	struct control *control;     /* the control thread's while that runs */
 	pthread_t control_thread;
@@ -140,6 +154,13 @@ bool recv_session_new(const struct recv_params *params, struct sink *sink, struc
 /* Wait for one sender, take the image, commit it. */
 bool recv_session_run(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 void recv_session_cancel(struct recv_session *s);
+
+/* After a run that was good, with params.resume: has the sender said that it knows?  And what is in place. */
+bool recv_session_confirmed(const struct recv_session *s);
+void recv_session_finished(const struct recv_session *s, struct recv_finished *ret);
+
+/* A sender has been let in. */
+bool recv_session_began(const struct recv_session *s);
 void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret);
 void recv_session_free(struct recv_session *s);
 

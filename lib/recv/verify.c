@@ -105,7 +105,7 @@ static void *verify_main(void *verify)
 /* This thread and as many others as there are CPUs for. */
 static void verify_run(struct verify *v)
 {
-	unsigned wanted = cpus_usable(), n;
+	unsigned wanted = v->session->params.workers ? v->session->params.workers : cpus_usable(), n;
 	pthread_t thread[VERIFY_THREADS];
 
 	if (wanted > VERIFY_THREADS)

@@ -224,6 +224,16 @@ static void beat(struct send_session *s)
 		return; /* the peer does not read: it will be found out by its silence */
 }
 
+/* A receiver that resumes waits for us to have heard it.  The last thing we say, so it is sent here and now. */
+static void confirm(struct send_session *s)
+{
+	struct wire_message m = { .type = WIRE_HEARTBEAT };
+
+	m.heartbeat.phase = MFD_FINISHED;
+	if (s->resumable && control_queue(s->control, &m))
+		control_flush(s->control, clock_ns() + CONTROL_TELL_MS * CLOCK_NS_PER_MS);
+}
+
 static bool send_end(struct send_session *s, struct mfd_error *err)
 {
 	struct wire_message m = { .type = WIRE_END };
@@ -309,6 +319,7 @@ void *send_control_main(void *session)
 			return NULL;
 		}
 	}
+	confirm(s);
 	open_door(s, NULL, alive);
 	return NULL;
 }

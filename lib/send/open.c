@@ -44,6 +44,7 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 		.size = info->size, .allocated = info->allocated,
 		.regions = 1,
 		.delta = true,
+		.ended = s->params.ended, .ended_size = s->params.ended_size, .ended_hash = s->params.ended_hash,
 	};
 	if (name_bytes > WIRE_MAX_NAME)
 		name_bytes = WIRE_MAX_NAME;
@@ -63,6 +64,7 @@ static bool accept_terms(struct send_session *s, const struct wire_welcome *w, s
 		return error_set(err, MFD_PROTOCOL, "the receiver can't decode %s", s->params.method->name);
 	s->packet_pages = w->packet_pages;
 	memcpy(s->token, w->token, sizeof(s->token));
+	s->resumable = w->resume;
 	s->told = w->basis;
 	s->lists.pages = w->basis_pages;
 	memcpy(s->lists.secret, w->secret, sizeof(s->lists.secret));
@@ -88,6 +90,12 @@ static bool await_welcome(struct send_session *s, uint64_t deadline_ns, struct m
 	if (m.type == WIRE_REFUSE || m.type == WIRE_ERROR) {
 		control_remote_error(&m.problem, err);
 		return false;
+	}
+	if (m.type == WIRE_COMMITTED && s->params.ended && m.committed.size == s->params.ended_size &&
+	    m.committed.image_hash == s->params.ended_hash) {
+		s->end = (struct wire_end){ .size = m.committed.size, .image_hash = m.committed.image_hash };
+		s->committed = true;
+		return true;
 	}
 	if (m.type != WIRE_WELCOME)
 		return error_set(err, MFD_PROTOCOL, "%s instead of WELCOME from the receiver", wire_type_name(m.type));

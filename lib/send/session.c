@@ -138,6 +138,12 @@ static bool run(struct send_session *s, struct mfd_error *err)
 	if (!send_open_control(s, err))
 		return false;
 	counter_publish(&s->began_ns, clock_ns());
+	if (s->committed) { /* by an earlier session, and this was the answer to its END */
+		counter_set(&s->bytes_image, s->end.size);
+		counter_set(&s->pages_acked, batch_pages_of(s->end.size));
+		counter_set(&s->image_hash, s->end.image_hash);
+		return true;
+	}
 	if (!start_control(s, err))
 		return false;
 	if (!send_open_data(s, err) || !start_threads(s, err))
@@ -202,6 +208,18 @@ void send_session_cancel(struct send_session *s)
 
 	error_set(&err, MFD_TRY_AGAIN, "the sender was interrupted");
 	verdict_report(&s->verdict, VERDICT_CANCEL, &err);
+}
+
+bool send_session_ended(const struct send_session *s, uint64_t *ret_size, uint64_t *ret_hash)
+{
+	*ret_size = s->end.size;
+	*ret_hash = s->end.image_hash;
+	return s->end_sent && !s->committed;
+}
+
+bool send_session_resumable(const struct send_session *s)
+{
+	return s->resumable;
 }
 
 /* ---- Looked at. ---- */

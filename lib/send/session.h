@@ -54,6 +54,8 @@ struct send_params {
 	void *opaque;
 	channel_wrap_fn *wrap;       /* never NULL */
 	void *wrap_opaque;
+	bool ended;                  /* an earlier session sent END with these, and saw no answer */
+	uint64_t ended_size, ended_hash;
 };
 
 struct send_session;
@@ -173,6 +175,7 @@ struct send_session {
 	pthread_t control_thread;
 	bool control_running;
 	uint8_t token[WIRE_TOKEN_BYTES];
+	bool resumable;              /* WELCOME says that what has come is kept */
 	bool told;                   /* WELCOME has promised hash lists, */
 	struct match_params lists;   /* made like this */
 	struct batch *awaiting;      /* the batch whose hashes the producer waits for */
@@ -188,6 +191,12 @@ bool send_session_new(const struct send_params *params, struct source *source, s
 /* The whole transfer; true only when COMMITTED came. */
 bool send_session_run(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 void send_session_cancel(struct send_session *s);
+
+/* After the run.  END has been sent and the outcome is not known; END's size and image hash. */
+bool send_session_ended(const struct send_session *s, uint64_t *ret_size, uint64_t *ret_hash);
+
+/* After the run.  The receiver keeps what it has got. */
+bool send_session_resumable(const struct send_session *s);
 void send_session_stats(const struct send_session *s, struct mfd_stats *ret);
 void send_session_free(struct send_session *s);
 

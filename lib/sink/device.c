@@ -217,12 +217,12 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 	s->path = strdup(place->path);
 	if (s->path == NULL)
 		error_set_os(err, MFD_OS, errno, "%s", place->path);
-	if (s->path == NULL || !device_open(s, place, options->delta || options->reread, err) ||
+	if (s->path == NULL || !device_open(s, place, options->delta || options->resume || options->reread, err) ||
 	    (options->basis != NULL && !sink_basis_open(&s->basis, options->basis, err))) {
 		device_free(&s->base);
 		return false;
 	}
-	if (options->delta) {
+	if (options->delta || options->resume) {
 		s->basis.own = s->fd;
 		s->basis.own_bytes = s->size;
 	}

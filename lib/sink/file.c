@@ -33,6 +33,7 @@ struct sink_file {
 	struct sink_basis basis;
 	struct mfd_error warning; /* its text is base.warning */
 	bool unused;             /* in place: made by us, and nothing has begun yet */
+	int lock;                /* with resume: the descriptor that keeps the partial file locked until it has its name; else -1 */
 };
 
 /*
@@ -209,10 +210,20 @@ static bool file_commit(struct sink *sink, uint64_t size, const struct event *st
 	return true;
 }
 
+/* Something has been written: a file without a block would be no help to anybody. */
+static bool file_worth_keeping(const struct sink_file *s)
+{
+	struct stat st;
+
+	return s->place.temp != NULL && fstat(s->lock, &st) == 0 && st.st_blocks > 0;
+}
+
 static void file_free(struct sink *sink)
 {
 	struct sink_file *s = (struct sink_file *)sink;
 
+	if (s->lock >= 0 && file_worth_keeping(s))
+		place_keep(&s->place);
 	sink_basis_destroy(&s->basis);
 	sink_cache_destroy(&s->cache);
 	pthread_mutex_destroy(&s->turn);
@@ -223,7 +234,9 @@ static void file_free(struct sink *sink)
 	 */
 	if (s->unused)
 		(void)unlinkat(s->place.dir, s->place.name, 0);
+	/* The name first, then the lock: nobody may find it unlocked and then gone. */
 	place_release(&s->place);
+	io_close(s->lock);
 	free(s);
 }
 
@@ -293,6 +306,35 @@ static bool file_open_inplace(struct sink_file *s, const struct sink_file_option
 	return true;
 }
 
+/* What a session that failed has left is a basis; a new file is one that is empty. */
+static bool file_open_partial(struct sink_file *s, struct mfd_error *err)
+{
+	struct stat st;
+
+	if (!place_partial(&s->place, &s->fd, err))
+		return false;
+	s->lock = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+	if (s->lock < 0 || fstat(s->fd, &st) < 0)
+		return error_set_os(err, MFD_OS, errno, "%s", s->place.path);
+	s->created = st.st_blocks == 0;
+	if (!s->created) {
+		s->basis.own = s->fd;
+		s->basis.own_bytes = (uint64_t)st.st_size;
+	}
+	return true;
+}
+
+/*
+ * The older image that was named; who resumes without a name takes the file that is to be replaced:
+ * it may be what a session has completed without the sender's hearing of it.
+ */
+static const char *file_basis(const struct sink_file *s, const struct sink_file_options *options)
+{
+	if (options->basis == NULL && options->resume && !options->inplace && s->place.existed)
+		return s->place.path;
+	return options->basis;
+}
+
 bool sink_file_new(const char *path, const struct sink_file_options *options, struct sink **ret,
 		   struct mfd_error *err)
 {
@@ -302,7 +344,7 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 	if (s == NULL)
 		return error_set_os(err, MFD_OS, errno, "%s", path);
 	s->base.ops = &file_ops;
-	s->fd = -1;
+	s->fd = s->lock = -1;
 	sink_cache_init(&s->cache);
 	pthread_mutex_init(&s->turn, NULL);
 	sink_basis_init(&s->basis);
@@ -318,12 +360,14 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		ok = error_set(err, MFD_USAGE, "--delta is for --inplace and for devices; --basis takes another file");
 	if (ok && options->inplace) {
 		ok = file_open_inplace(s, options, err);
+	} else if (ok && options->resume) {
+		ok = file_open_partial(s, err);
 	} else if (ok) {
 		ok = place_temporary(&s->place, &s->fd, err);
 		s->created = ok;
 	}
-	if (ok && options->basis != NULL)
-		ok = sink_basis_open(&s->basis, options->basis, err);
+	if (ok && file_basis(s, options) != NULL)
+		ok = sink_basis_open(&s->basis, file_basis(s, options), err);
 	if (!ok) {
 		file_free(&s->base);
 		return false;

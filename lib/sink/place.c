@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -174,6 +175,76 @@ bool place_temporary(struct place *p, int *ret_fd, struct mfd_error *err)
 	p->temp = temp;
 	*ret_fd = fd;
 	return true;
+}
+
+/* Is the locked @fd still what stands under its name?  Whoever had it before may have renamed it. */
+static bool place_still_there(const struct place *p, const char *name, const struct stat *mine)
+{
+	struct stat st;
+
+	return fstatat(p->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == mine->st_dev &&
+	       st.st_ino == mine->st_ino;
+}
+
+/* Nobody else's file, and not under a second name: what is written to it is a secret. */
+static bool place_check_partial(const struct place *p, const char *name, const struct stat *st,
+				struct mfd_error *err)
+{
+	if (S_ISREG(st->st_mode) && st->st_uid == geteuid() && st->st_nlink <= 1)
+		return true;
+	return error_set(err, MFD_CANT_CREATE, "%s: %s is not a file of ours", p->path, name);
+}
+
+/* One try; *ret_fd stays -1 when the name got another meaning meanwhile. */
+static bool place_lock_partial(const struct place *p, const char *name, int *ret_fd,
+			       struct mfd_error *err)
+{
+	int fd IO_AUTO_CLOSE = openat(p->dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+				      0600);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return error_set_os(err, MFD_CANT_CREATE, errno, "%s: %s", p->path, name);
+	if (!place_check_partial(p, name, &st, err))
+		return false;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno == EWOULDBLOCK)
+			return error_set(err, MFD_TRY_AGAIN, "%s: another receiver is at work on %s",
+					 p->path, name);
+		return error_set_os(err, MFD_CANT_CREATE, errno, "%s: can't lock %s", p->path, name);
+	}
+	if (place_still_there(p, name, &st))
+		*ret_fd = io_steal(&fd);
+	return true;
+}
+
+bool place_partial(struct place *p, int *ret_fd, struct mfd_error *err)
+{
+	unsigned tries;
+	char *name;
+
+	if (asprintf(&name, "%s.mfd-partial", p->name) < 0)
+		return error_set_os(err, MFD_OS, ENOMEM, "%s", p->path);
+	*ret_fd = -1;
+	for (tries = 0; *ret_fd < 0 && tries < PLACE_TRIES; tries++) {
+		if (place_lock_partial(p, name, ret_fd, err))
+			continue;
+		free(name);
+		return false;
+	}
+	if (*ret_fd < 0) {
+		error_set(err, MFD_TRY_AGAIN, "%s: other receivers are at work on %s", p->path, name);
+		free(name);
+		return false;
+	}
+	p->temp = name;
+	return true;
+}
+
+void place_keep(struct place *p)
+{
+	free(p->temp);
+	p->temp = NULL;
 }
 
 /* Not root, or an owner that this user namespace or file system does not know. */

@@ -31,6 +31,17 @@ bool place_find(struct place *p, const char *path, struct mfd_error *err) MFD_MU
 bool place_temporary(struct place *p, int *ret_fd, struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
+ * Instead of a temporary file one with a fixed name, NAME.mfd-partial, which a session that failed
+ * may have left: opened or created, mode 0600, and locked (flock(2)) for as long as *ret_fd or a
+ * duplicate of it is open.  MFD_TRY_AGAIN while somebody else has it locked, MFD_CANT_CREATE when it
+ * is not ours, MFD_OS.
+ */
+bool place_partial(struct place *p, int *ret_fd, struct mfd_error *err) MFD_MUST_CHECK;
+
+/* What place_release() would remove stays. */
+void place_keep(struct place *p);
+
+/*
  * Give the temporary file at @fd the owner and mode of the file it will replace, as far as we
  * are allowed to.
  */

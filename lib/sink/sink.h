@@ -69,6 +69,7 @@ struct sink_file_options {
 	bool inplace;            /* write into the existing file */
 	bool no_fsync;
 	bool delta;              /* in place: what is there is the basis */
+	bool resume;             /* what a session has written when it fails stays, and is the next one's basis */
 	bool reread;             /* settle() will be called */
 	const char *basis;       /* an older image; NULL: none */
 	enum mfd_cache cache;    /* see sink/cache.h */
@@ -76,7 +77,8 @@ struct sink_file_options {
 
 /*
  * A regular file (by way of a temporary one in the same directory, sparse, mode 0600) or a block device (in place).
- * Errors: MFD_CANT_CREATE, MFD_OS.
+ * With resume the temporary file is NAME.mfd-partial, locked.  Errors: MFD_CANT_CREATE, MFD_OS, MFD_NO_INPUT (the basis),
+ * MFD_TRY_AGAIN (another receiver has the lock).
  */
 bool sink_file_new(const char *path, const struct sink_file_options *options, struct sink **ret, struct mfd_error *err) MFD_MUST_CHECK;
 

@@ -20,6 +20,7 @@
 /* WELCOME's */
 #define WELCOME_BASIS 1u
 #define WELCOME_BASIS_BYTES (8u + WIRE_SECRET_BYTES)
+#define WELCOME_RESUME 2u
 
 /* Take the value of an extension that we know, and say how many bytes it has to have. */
 typedef bool hello_extension_fn(struct cursor *c, uint16_t type, void *message, uint16_t *ret_bytes);
@@ -97,13 +98,17 @@ static bool hello_take_extension(struct cursor *c, uint16_t type, void *message,
 
 static void welcome_put_extensions(struct cursor *c, const struct wire_welcome *m)
 {
-	cursor_put_u16(c, m->basis);
-	if (!m->basis)
-		return;
-	cursor_put_u16(c, WELCOME_BASIS);
-	cursor_put_u16(c, WELCOME_BASIS_BYTES);
-	cursor_put_u64(c, m->basis_pages);
-	cursor_put_bytes(c, m->secret, WIRE_SECRET_BYTES);
+	cursor_put_u16(c, (uint16_t)(m->basis + m->resume));
+	if (m->basis) {
+		cursor_put_u16(c, WELCOME_BASIS);
+		cursor_put_u16(c, WELCOME_BASIS_BYTES);
+		cursor_put_u64(c, m->basis_pages);
+		cursor_put_bytes(c, m->secret, WIRE_SECRET_BYTES);
+	}
+	if (m->resume) {
+		cursor_put_u16(c, WELCOME_RESUME);
+		cursor_put_u16(c, 0);
+	}
 }
 
 static bool welcome_take_extension(struct cursor *c, uint16_t type, void *message,
@@ -111,6 +116,11 @@ static bool welcome_take_extension(struct cursor *c, uint16_t type, void *messag
 {
 	struct wire_welcome *m = message;
 
+	if (type == WELCOME_RESUME) {
+		m->resume = true;
+		*ret_bytes = 0;
+		return true;
+	}
 	if (type != WELCOME_BASIS)
 		return false;
 	m->basis = true;

@@ -245,7 +245,8 @@ struct wire_welcome {
 	uint32_t timeout_ms;     /* silence that makes the receiver give up */
 	uint8_t token[WIRE_TOKEN_BYTES];
 
-	/* An extension; only where HELLO has delta. */
+	/* Extensions; basis only where HELLO has delta. */
+	bool resume;             /* what has come is kept when the session fails, and the next one goes on from there */
 	bool basis;              /* hash lists will come, */
 	uint64_t basis_pages;    /* for at most so many pages, made with */
 	uint8_t secret[WIRE_SECRET_BYTES];

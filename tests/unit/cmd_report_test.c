@@ -464,7 +464,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 	char *got = json_of(speak_error, &err);
 
 	(void)state;
-	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\","
+	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\",\"resumable\":false,"
 			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":0,\"failovers\":0,"
 			    "\"elapsed_ns\":0,\"flush_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
 			    "\"committed\":false,\"downtime_ns\":null,\"per_channel\":[]}\n");

@@ -428,6 +428,7 @@ static void extensions_of_ours_come_back_as_they_were(void **state)
 	assert_memory_equal(&got, &h, sizeof(got));
 	w.welcome.basis = true;
 	w.welcome.basis_pages = WIRE_MAX_PAGE_INDEX;
+	w.welcome.resume = true;
 	for (unsigned i = 0; i < WIRE_SECRET_BYTES; i++)
 		w.welcome.secret[i] = (uint8_t)(i + 1);
 	memset(&got, 0, sizeof(got));
