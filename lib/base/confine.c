@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
-#include "base/landlock.h"
+#include "base/kernel.h"
 
 /* A kernel refuses what it does not know, so each version's own are handled from there on. */
 static struct landlock_ruleset confine_handled(int abi)
