@@ -198,6 +198,20 @@ static uint32_t batch_limit(const struct send_session *s, uint64_t at)
 }
 
 /*
+ * Room for the hashes of the pages in @b, before a sender thread fills it in.  A run of zeros needs none: what earlier rounds
+ * left there goes now, because those rounds are over, and a page comes once in each.
+ */
+static bool make_room_for_hashes(struct send_session *s, const struct batch *b, struct mfd_error *err)
+{
+	if (!s->many_rounds)
+		return true;
+	if (!b->zero_run)
+		return sparse_reserve(&s->page_hash, b->first, b->count, err);
+	sparse_clear(&s->page_hash, b->first, b->count);
+	return true;
+}
+
+/*
  * The source's next batch into the slot of a channel that has room: the slot is ours until it is
  * published, so a source may be interrupted while it waits for input, what came back meanwhile goes
  * first, and the source goes on where it was.
@@ -245,6 +259,10 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 		}
 		slot = handoff_slot(inbox);
 		at = slot->first + slot->count;
+		if (!make_room_for_hashes(s, slot, err)) {
+			pool_put(&s->pool, buffer);
+			return false;
+		}
 		if (!producer_match(s, inbox, slot)) {
 			pool_put(&s->pool, buffer);
 			return door(err);
@@ -299,12 +317,16 @@ static bool sync_round(struct send_session *s, struct mfd_error *err)
 /* The hash of the finished image: the transport's sum, or with several rounds the sum over the pages as sent last. */
 static uint64_t image_hash(const struct send_session *s, uint64_t size)
 {
-	uint64_t sum = 0;
+	uint64_t first, n, sum = 0;
 
-	if (!s->page_hash)
+	if (!s->many_rounds)
 		return s->all_totals.sum;
-	for (uint64_t i = 0; i < batch_pages_of(size); i++)
-		sum += s->page_hash[i];
+	for (first = 0; sparse_next(&s->page_hash, batch_pages_of(size), &first, &n); first += n) {
+		const uint64_t *hash = sparse_at(&s->page_hash, first);
+
+		for (uint64_t i = 0; i < n; i++)
+			sum += hash[i];
+	}
 	return sum;
 }
 

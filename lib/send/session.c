@@ -44,14 +44,8 @@ static bool init_source(struct send_session *s, struct mfd_error *err)
 	if (s->use_pool && !pool_init(&s->pool, s->params.channels * POOL_BUFFERS_PER_CHANNEL,
 				      (size_t)s->params.packet_pages * PAGE_BYTES, err))
 		return false;
-	if (info->rounds) {
-		if (info->size == MFD_UNKNOWN)
-			return error_set(err, MFD_BUG, "a source of several rounds must know its size");
-		s->page_hash = calloc(batch_pages_of(info->size) + 1, sizeof(*s->page_hash));
-		if (!s->page_hash)
-			return error_set(err, MFD_OS, "out of memory for the page hashes");
-	}
-	return true;
+	s->many_rounds = info->rounds;
+	return !s->many_rounds || sparse_init(&s->page_hash, sizeof(uint64_t), err);
 }
 
 bool send_session_new(const struct send_params *params, struct source *source, struct send_session **ret, struct mfd_error *err)
@@ -90,7 +84,7 @@ void send_session_free(struct send_session *s)
 	control_free(s->control);
 	free(s->inboxes.handoff);
 	free(s->thread);
-	free(s->page_hash);
+	sparse_destroy(&s->page_hash);
 	pool_destroy(&s->pool);
 	sleeper_destroy(&s->producer);
 	event_destroy(&s->look);

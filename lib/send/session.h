@@ -30,6 +30,7 @@
 #include "core/pool.h"
 #include "core/returned.h"
 #include "core/sleeper.h"
+#include "core/sparse.h"
 #include "core/stats.h"
 #include "core/verdict.h"
 #include "net/channel.h"
@@ -123,7 +124,7 @@ struct send_session {
 	/* Set before the threads start, never changed. */
 	struct send_params params;
 	struct source *source;       /* not owned */
-	uint64_t *page_hash;         /* each page's hash as last sent, when there may be more rounds; by the thread that sends the page */
+	bool many_rounds;            /* there may be more rounds than one */
 	bool use_pool;               /* the source can't be read twice */
 	struct match *match;         /* what the receiver has already; NULL: nothing, or it does not say */
 
@@ -141,6 +142,7 @@ struct send_session {
 	counter news;                /* 1: some channel has news for the user */
 	counter changes;             /* connections lost or opened again: SYNC is sent again */
 	counter failovers;           /* the first of these; both are changed under the lock */
+	struct sparse page_hash;     /* of uint64_t, with many_rounds: each page's hash as last sent */
 
 	pthread_mutex_t lock;        /* Guards, all rare, what each thread says is guarded, and: */
 	bool stopping;               /* as `stop` */

@@ -91,7 +91,7 @@ static uint64_t lap(uint64_t *since)
 /* Zero test and hashes: what is really data, and the totals this packet adds. */
 static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, struct totals *ret)
 {
-	uint64_t *page_hash = t->session->page_hash;
+	const struct sparse *page_hash = t->session->many_rounds ? &t->session->page_hash : NULL;
 	const uint32_t count = (uint32_t)batch->count;
 	uint32_t data, packed = 0;
 
@@ -110,16 +110,14 @@ static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, 
 			ret->sum += hash;
 		}
 		if (page_hash && bitmap_test(batch->carried, i) && !bitmap_test(batch->kept, i))
-			page_hash[batch->first + i] = hash;
+			*(uint64_t *)sparse_at(page_hash, batch->first + i) = hash;
 	}
 }
 
-/* A run of zero pages, however long. */
-static void examine_zero_run(struct send_thread *t, const struct batch *batch, struct totals *ret)
+/* A run of zero pages, however long.  The producer has seen to their hashes. */
+static void examine_zero_run(const struct batch *batch, struct totals *ret)
 {
 	*ret = (struct totals){ .packets = 1, .pages = batch->count, .zero_pages = batch->count };
-	if (t->session->page_hash)
-		memset(t->session->page_hash + batch->first, 0, batch->count * sizeof(uint64_t));
 }
 
 /* All pages from the first to the last are carried and zero: then the short packet says the same. */
@@ -194,7 +192,7 @@ static bool prepare(struct send_thread *t, struct inflight_entry *e, struct meth
 
 	*payload = (struct method_payload){ .iov = t->iov + 1 };
 	if (batch->zero_run) {
-		examine_zero_run(t, batch, &e->totals);
+		examine_zero_run(batch, &e->totals);
 		return true;
 	}
 	if (!batch->bytes && !source->ops->read(source, batch, t->pages, err))

@@ -27,6 +27,7 @@ struct live {
 	bool rereadable;
 	bool knows_zeros;
 	unsigned slow_writes;
+	bool unknown_size;           /* before the end */
 };
 
 static void move(const struct live *l)
@@ -37,6 +38,8 @@ static void move(const struct live *l)
 
 	testing_source_init(&source, &l->image, l->rereadable);
 	source.knows_zeros = l->knows_zeros;
+	if (l->unknown_size)
+		source.source.info.size = source.source.info.allocated = MFD_UNKNOWN;
 	testing_sink_init(&sink, &l->image);
 	sink.slow_writes = l->slow_writes;
 	sink.write_ms = 5;
@@ -71,6 +74,21 @@ static void the_newest_content_wins_with_every_method(void **state)
 	}
 }
 
+/* The size is known at the end only, as that of a process is: also then the image hash is that of the finished image. */
+static void rounds_of_an_image_of_unknown_size_arrive(void **state)
+{
+	(void)state;
+	for (uint64_t size = 0; size < 3 * PAGE_BYTES; size += PAGE_BYTES - 1) {
+		const struct live l = {
+			.image = { .seed = 3, .size = (20u << 20) + size, .kind = TESTING_MIXED, .rounds = 4 },
+			.method = &method_zstd, .channels = 4, .packet_pages = 64, .rereadable = true, .knows_zeros = true,
+			.unknown_size = true,
+		};
+
+		move(&l);
+	}
+}
+
 /* Every page that changes becomes zero if it was data, and data if it was zero. */
 static void a_page_may_become_zero_and_data_again(void **state)
 {
@@ -80,7 +98,7 @@ static void a_page_may_become_zero_and_data_again(void **state)
 			const struct live l = {
 				.image = { .seed = 70 + m, .size = (1u << 20) + 100, .kind = TESTING_ALTERNATING, .rounds = 9 },
 				.method = methods[m], .channels = 8, .packet_pages = 16,
-				.rereadable = way != 2, .knows_zeros = way == 1,
+				.rereadable = way != 2, .knows_zeros = way == 1, .unknown_size = m == way,
 			};
 
 			move(&l);
@@ -134,7 +152,7 @@ static void seeded_rounds_arrive_identical(void **state)
 				   .kind = testing_random(&seed) % 5, .rounds = 1 + testing_random(&seed) % 12 },
 			.method = methods[testing_random(&seed) % 3], .channels = 1 + testing_random(&seed) % 12,
 			.packet_pages = 1 + testing_random(&seed) % 40, .rereadable = testing_random(&seed) % 2,
-			.knows_zeros = testing_random(&seed) % 2,
+			.knows_zeros = testing_random(&seed) % 2, .unknown_size = testing_random(&seed) % 2,
 		};
 
 		move(&l);
@@ -273,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_newest_content_wins_with_every_method),
+		cmocka_unit_test(rounds_of_an_image_of_unknown_size_arrive),
 		cmocka_unit_test(a_page_may_become_zero_and_data_again),
 		cmocka_unit_test(a_round_of_the_next_content_never_overtakes),
 		cmocka_unit_test(more_channels_than_pages_still_agree_on_each_round),
