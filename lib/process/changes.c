@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Collecting changes.
+ *
+ * Where the tracker is trusted it is asked first, and only then is looked which pages exist: a
+ * page that comes into being between the two exists and was never sent, so it is dirty; one
+ * that goes away in between is dirty and gone; and whatever happens after the second look is
+ * the next collection's.  The other order would take a page that appeared in between for a
+ * hole, and protect it.
+ */
+#include "process/changes.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "core/batch.h"
+
+/* Read and hashed in one go: it stays in L2. */
+#define CHANGES_BUFFER_PAGES 64u
+
+bool changes_init(struct changes *c, struct tracker *tracker, changes_read_fn *read, void *image,
+		  struct mfd_error *err)
+{
+	*c = (struct changes){ .tracker = tracker, .read = read, .image = image };
+	c->buffer = aligned_alloc(PAGE_BYTES, CHANGES_BUFFER_PAGES * PAGE_BYTES);
+	if (c->buffer &&
+	    getrandom(c->secret, sizeof(c->secret), 0) == (ssize_t)sizeof(c->secret) &&
+	    pageset_init(&c->dirty, err) && pageset_init(&c->held, err) &&
+	    sparse_init(&c->hash, HASH_STRONG_BYTES, err))
+		return true;
+	changes_destroy(c);
+	return error_set(err, MFD_OS, "out of memory for what changes");
+}
+
+void changes_destroy(struct changes *c)
+{
+	if (c->tracker)
+		c->tracker->ops->free(c->tracker);
+	free(c->buffer);
+	pageset_destroy(&c->dirty);
+	pageset_destroy(&c->held);
+	sparse_destroy(&c->hash);
+	*c = (struct changes){ 0 };
+}
+
+const char *changes_name(const struct changes *c)
+{
+	return c->tracker ? c->tracker->ops->name : "hashes";
+}
+
+bool changes_begin(struct changes *c, struct mfd_error *err)
+{
+	c->hashed = 0;
+	return !c->tracker || c->tracker->ops->begin(c->tracker, err);
+}
+
+bool changes_end(struct changes *c, struct mfd_error *err)
+{
+	return !c->tracker || c->tracker->ops->end(c->tracker, err);
+}
+
+bool changes_add(struct changes *c, uint64_t first, uint64_t count, struct mfd_error *err)
+{
+	return pageset_add(&c->dirty, first, count, err) &&
+	       pageset_add(&c->held, first, count, err);
+}
+
+struct changes_report {
+	struct changes *changes;
+	const struct changes_area *area;
+};
+
+static uint64_t changes_page(const struct changes_area *area, uint64_t address)
+{
+	return area->first + (address - area->start) / PAGE_BYTES;
+}
+
+/* A tracker_changed_fn. */
+static bool changes_tracked(void *report, uint64_t start, uint64_t end, struct mfd_error *err)
+{
+	const struct changes_report *r = report;
+	const uint64_t first = changes_page(r->area, start);
+
+	return changes_add(r->changes, first, changes_page(r->area, end) - first, err);
+}
+
+/* Pages that do not exist: those that once did are zero from now on. */
+static bool changes_gone(struct changes *c, uint64_t first, uint64_t end, struct mfd_error *err)
+{
+	uint64_t i, n;
+
+	for (i = first; pageset_next(&c->held, end, &i, &n); i += n) {
+		if (!pageset_add(&c->dirty, i, n, err))
+			return false;
+		pageset_remove(&c->held, i, n);
+	}
+	return true;
+}
+
+/* Pages that exist and were never sent, or not since they were gone. */
+static bool changes_new(struct changes *c, uint64_t first, uint64_t end, struct mfd_error *err)
+{
+	uint64_t i, n, next;
+
+	for (i = first; i < end; i = next + n) {
+		next = i;
+		if (!pageset_next(&c->held, end, &next, &n)) {
+			next = end;
+			n = 0;
+		}
+		if (next > i && !changes_add(c, i, next - i, err))
+			return false;
+	}
+	return true;
+}
+
+/* Compare @count pages, which are held and not dirty yet, with what was last sent. */
+static bool changes_compare_some(struct changes *c, uint64_t first, uint64_t count,
+				 struct mfd_error *err)
+{
+	uint8_t now[HASH_STRONG_BYTES];
+
+	if (!c->read(c->image, first * PAGE_BYTES, c->buffer, count * PAGE_BYTES, err))
+		return false;
+	c->hashed += count;
+	for (uint64_t i = 0; i < count; i++) {
+		hash_strong(c->buffer + i * PAGE_BYTES, PAGE_BYTES, c->secret, sizeof(c->secret),
+			    now);
+		if (memcmp(now, sparse_at(&c->hash, first + i), sizeof(now)) &&
+		    !pageset_add(&c->dirty, first + i, 1, err))
+			return false;
+	}
+	return true;
+}
+
+static bool changes_compare(struct changes *c, uint64_t first, uint64_t end,
+			    struct mfd_error *err)
+{
+	uint64_t i, n, step;
+
+	/* Those that are dirty anyway need no look; the others come in runs between them. */
+	for (i = first; i < end; i += n) {
+		uint64_t next = i, run;
+
+		if (!pageset_next(&c->dirty, end, &next, &run)) {
+			next = end;
+			run = 0;
+		}
+		for (n = 0; i + n < next; n += step) {
+			step = next - i - n < CHANGES_BUFFER_PAGES ? next - i - n
+								   : CHANGES_BUFFER_PAGES;
+			if (!changes_compare_some(c, i + n, step, err))
+				return false;
+		}
+		n += run;
+	}
+	return true;
+}
+
+/* Pages that exist; @known: the tracker has said which of them changed. */
+static bool changes_existing(struct changes *c, uint64_t first, uint64_t end, bool known,
+			     struct mfd_error *err)
+{
+	return changes_new(c, first, end, err) &&
+	       (known || (sparse_reserve(&c->hash, first, end - first, err) &&
+			  changes_compare(c, first, end, err)));
+}
+
+bool changes_collect(struct changes *c, const struct changes_area *area, struct mfd_error *err)
+{
+	struct changes_report report = { c, area };
+	uint64_t at, first, end;
+	bool known = false;
+
+	if (area->own && c->tracker &&
+	    !c->tracker->ops->collect(c->tracker, area->start, area->end, changes_tracked,
+				      &report, &known, err))
+		return false;
+	for (at = area->start; at < area->end; at = end) {
+		if (!area->find(area, at, area->end, &first, &end, err))
+			return false;
+		if (first >= end)
+			first = end = area->end;
+		if (!changes_gone(c, changes_page(area, at), changes_page(area, first), err) ||
+		    !changes_existing(c, changes_page(area, first), changes_page(area, end),
+				      known, err))
+			return false;
+	}
+	return true;
+}
+
+void changes_note(struct changes *c, uint64_t first, uint64_t count, const uint8_t *pages)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		uint8_t *hash = sparse_at(&c->hash, first + i);
+
+		if (hash)
+			hash_strong(pages + i * PAGE_BYTES, PAGE_BYTES, c->secret,
+				    sizeof(c->secret), hash);
+	}
+}
