@@ -44,6 +44,21 @@ static void event_channel(struct json *j, const struct mfd_channel_stats *c)
 	json_object_end(j);
 }
 
+/* How a process was copied while it ran. */
+static void event_live(struct json *j, const struct mfd_stats *stats)
+{
+	if (*stats->tracker)
+		json_string(j, "tracker", stats->tracker);
+	else
+		json_null(j, "tracker");
+	json_number(j, "stopped_ns", stats->stopped_ns);
+	json_number(j, "dirty_rate", stats->dirty_rate);
+	json_array(j, "round_pages");
+	for (unsigned i = 0; *stats->tracker && i < stats->rounds && i < MFD_MAX_ROUNDS; i++)
+		json_number(j, NULL, stats->round_pages[i]);
+	json_array_end(j);
+}
+
 /* What ends the transfer says besides the counters. */
 static void event_outcome(struct json *j, const struct mfd_stats *stats)
 {
@@ -67,6 +82,7 @@ static void event_outcome(struct json *j, const struct mfd_stats *stats)
 	}
 	json_bool(j, "committed", stats->committed);
 	event_known(j, "downtime_ns", stats->downtime_ns);
+	event_live(j, stats);
 	json_array(j, "per_channel");
 	for (unsigned i = 0; i < stats->channels; i++)
 		event_channel(j, &stats->channel[i]);

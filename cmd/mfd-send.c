@@ -14,11 +14,20 @@
 
 struct choice {
 	struct mfd_send_options send;
+	bool freeze, live_only, max_freeze; /* --freeze; --downtime or --rounds; --max-freeze: were given */
 	struct common_options common;
 };
 
 /* Keys of options without a short form. */
-enum { PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, RETRY, FREEZE, MAX_FREEZE, FILTER, ALL };
+enum {
+	PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, RETRY, FREEZE, LIVE, DOWNTIME, ROUNDS, MAX_FREEZE,
+	FILTER, ALL,
+};
+
+/* With --live. */
+#define DEFAULT_DOWNTIME_MS 300
+#define DEFAULT_ROUNDS 30
+#define DEFAULT_MAX_FREEZE_MS 5000
 
 static const struct argp_option options[] = {
 	{ .name = "channels", .key = 'C', .arg = "N",
@@ -38,8 +47,14 @@ static const struct argp_option options[] = {
 	  .doc = "Send at most RATE, all channels together" },
 	{ .name = "freeze", .key = FREEZE, .arg = "WHEN",
 	  .doc = "all: a process stands still while it is copied (default)" },
+	{ .name = "live", .key = LIVE,
+	  .doc = "Copy a process while it runs; freeze it for what is left in the end" },
+	{ .name = "downtime", .key = DOWNTIME, .arg = "DUR",
+	  .doc = "--live: freeze when the rest can be copied within DUR (default 300ms)" },
+	{ .name = "rounds", .key = ROUNDS, .arg = "N",
+	  .doc = "--live: or in round N, 2..100 (default 30)" },
 	{ .name = "max-freeze", .key = MAX_FREEZE, .arg = "DUR",
-	  .doc = "Let a process go on after DUR whatever happens (default 0: never so)" },
+	  .doc = "Let a process go on after DUR whatever happens (default 5s with --live, else 0: never so)" },
 	{ .name = "filter", .key = FILTER, .arg = "MASK",
 	  .doc = "Which mappings of a process, hexadecimal as in its coredump_filter, "
 		 "0..1ff (default: its own)" },
@@ -77,6 +92,17 @@ static void take_filter(struct choice *c, const struct argp_state *state, const 
 		common_fail(state, "--filter", "one of --filter and --all is allowed, once");
 	c->send.filter_given = true;
 	c->send.filter = (unsigned)mask;
+}
+
+/* What --live stands with, and not. */
+static void finish_live(struct choice *c, const struct argp_state *state)
+{
+	if (c->live_only && !c->send.live)
+		common_fail(state, "--downtime, --rounds", "they are for --live");
+	if (c->freeze && c->send.live)
+		common_fail(state, "--freeze", "one of --freeze=all and --live is allowed");
+	if (c->send.live && !c->max_freeze)
+		c->send.max_freeze_ms = DEFAULT_MAX_FREEZE_MS;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -122,11 +148,27 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case FREEZE:
 		if (strcmp(arg, "all"))
 			common_fail(state, "--freeze", "all is allowed");
+		c->freeze = true;
+		return 0;
+	case LIVE:
+		c->send.live = true;
+		return 0;
+	case DOWNTIME:
+		c->send.downtime_ms = common_duration(
+			state, "--downtime", arg, 1, COMMON_MAX_DURATION_MS,
+			"1ms to 24h are allowed (units: ms, s, m, h)");
+		c->live_only = true;
+		return 0;
+	case ROUNDS:
+		c->send.rounds = (unsigned)common_integer(state, "--rounds", arg, 2, MFD_MAX_ROUNDS,
+							  "2 to 100 are allowed");
+		c->live_only = true;
 		return 0;
 	case MAX_FREEZE:
 		c->send.max_freeze_ms = common_duration(
 			state, "--max-freeze", arg, 0, COMMON_MAX_DURATION_MS,
 			"0 (as long as it takes) to 24h are allowed (units: ms, s, m, h)");
+		c->max_freeze = true;
 		return 0;
 	case FILTER:
 		take_filter(c, state, arg);
@@ -140,6 +182,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (state->arg_num < 2)
 			common_fail(state, "arguments", "IMAGE and HOST:PORT are required");
+		finish_live(c, state);
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -184,6 +227,8 @@ int main(int argc, char **argv)
 		.send = {
 			.method = "auto", .level = MFD_LEVEL_DEFAULT,
 			.connect_timeout_ms = 10000, .notice = transfer_notice,
+			.downtime_ms = DEFAULT_DOWNTIME_MS, .rounds = DEFAULT_ROUNDS,
+			.trackers = MFD_TRACKERS_ALL,
 		},
 		.common = common_defaults(),
 	};

@@ -187,6 +187,8 @@ static void report_summary_locked(struct report *r, const struct mfd_stats *stat
 		console_line(&r->console, "%s", text);
 	}
 	if (r->options->verbosity >= REPORT_NORMAL) {
+		if (summary_live(stats, text))
+			console_line(&r->console, "%s", text);
 		summary_text(stats, text);
 		console_line(&r->console, "%s", text);
 	}

@@ -104,3 +104,38 @@ void summary_bound(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 			 format_share(total[most], stats->elapsed_ns * stats->channels),
 			 summary_seconds(stats->flush_ns));
 }
+
+/* Of more rounds than these only the first and the last half are named. */
+#define SUMMARY_ROUNDS 8u
+
+/* "262150, 5120 and 98"; "1, 2, 3, 4, ... 7, 8, 9 and 10". */
+static void summary_rounds(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
+{
+	const unsigned n = stats->rounds < MFD_MAX_ROUNDS ? stats->rounds : MFD_MAX_ROUNDS;
+	const bool many = n > SUMMARY_ROUNDS;
+	size_t used = 0;
+
+	ret[0] = '\0';
+	for (unsigned i = 0; i < n && used < SUMMARY_TEXT; i++) {
+		if (many && i == SUMMARY_ROUNDS / 2) {
+			used += (size_t)snprintf(ret + used, SUMMARY_TEXT - used, ", ...");
+			i = n - SUMMARY_ROUNDS / 2;
+		}
+		used += (size_t)snprintf(ret + used, SUMMARY_TEXT - used, "%s%" PRIu64,
+					 i == 0 ? "" : i == n - 1 ? " and " :
+					 many && i == n - SUMMARY_ROUNDS / 2 ? " " : ", ",
+					 stats->round_pages[i]);
+	}
+}
+
+bool summary_live(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
+{
+	char rounds[SUMMARY_TEXT], rate[FORMAT_TEXT];
+
+	if (!*stats->tracker)
+		return false;
+	summary_rounds(stats, rounds);
+	snprintf(ret, SUMMARY_TEXT, "live: %u rounds of %.150s pages, %s/s changing, found by %s",
+		 stats->rounds, rounds, format_bytes(rate, (double)stats->dirty_rate), stats->tracker);
+	return true;
+}

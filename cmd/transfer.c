@@ -90,7 +90,7 @@ void transfer_notice(void *transfer, const struct mfd_notice *notice)
 int transfer_end(struct transfer *t, const struct mfd_error *err)
 {
 	struct mfd_stats stats = { .bytes_image = MFD_UNKNOWN, .downtime_ns = MFD_UNKNOWN,
-				   .method = "", .backend = "" };
+				   .tracker = "", .method = "", .backend = "" };
 	int status, signal = 0;
 
 	portfile_remove(&t->portfile);

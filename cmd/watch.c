@@ -151,7 +151,7 @@ bool watch_start(struct watch *w, struct report *report, struct mfd_error *err)
 
 	*w = (struct watch){ .report = report,
 			     .last = { .bytes_image = MFD_UNKNOWN, .downtime_ns = MFD_UNKNOWN,
-				       .method = "", .backend = "" } };
+				       .tracker = "", .method = "", .backend = "" } };
 	pthread_mutex_init(&w->lock, NULL);
 	watch_choose_signals(w, &set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);

@@ -18,6 +18,7 @@
 #include "net/congestion.h"
 #include "send/session.h"
 #include "shared.h"
+#include "source/snapshot.h"
 #include "source/source.h"
 
 #define MIN_PACKET_BYTES (64u << 10)
@@ -105,9 +106,14 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret, 
 {
 	struct source_process_options process = {
 		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
+		.live = o->live, .downtime_ms = o->downtime_ms, .rounds = o->rounds, .trackers = o->trackers,
 		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
 	};
 
+	if (o->live && (o->rounds < 2 || o->rounds > MFD_MAX_ROUNDS))
+		return error_set(err, MFD_USAGE, "rounds: 2 to %u are allowed", MFD_MAX_ROUNDS);
+	if (o->live)
+		process.copy_bytes = snapshot_default_limit();
 	if (o->filter_given && o->filter > MFD_FILTER_ALL)
 		return error_set(err, MFD_USAGE, "filter: 0 to %x are allowed", MFD_FILTER_ALL);
 	return parse_process(o->image, &process.pid, err) && source_process_new(&process, ret, err);
@@ -117,8 +123,8 @@ static bool open_source(const struct mfd_send_options *o, struct source **ret, s
 {
 	if (is_process(o->image))
 		return open_process(o, ret, err);
-	if (o->filter_given || o->max_freeze_ms)
-		return error_set(err, MFD_USAGE, "%s is no process: filter and freeze are for pid:PID", o->image);
+	if (o->filter_given || o->max_freeze_ms || o->live)
+		return error_set(err, MFD_USAGE, "%s is no process: filter, freeze and live are for pid:PID", o->image);
 	if (strcmp(o->image, "-"))
 		return source_file_new(o->image, o->cache, ret, err);
 	return source_stream_new(STDIN_FILENO, ret, err);

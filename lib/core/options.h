@@ -17,6 +17,12 @@
 /* "The method's own default", for mfd_send_options.level. */
 #define MFD_LEVEL_DEFAULT INT_MIN
 
+/* Most rounds of a live copy, the last one included. */
+#define MFD_MAX_ROUNDS 100u
+
+/* All ways to find what changed of a process, for mfd_send_options.trackers. */
+#define MFD_TRACKERS_ALL 3u
+
 /* Every mapping of a process, for mfd_send_options.filter. */
 #define MFD_FILTER_ALL 0x1ffu
 
@@ -69,6 +75,10 @@ struct mfd_send_options {
 	bool filter_given;       /* of a process: otherwise its own coredump_filter is taken */
 	unsigned filter;         /* which mappings are in the core, as core(5) has it; at most MFD_FILTER_ALL */
 	uint64_t max_freeze_ms;  /* a process is never frozen for longer; 0: as long as it takes */
+	bool live;               /* copy a process while it runs, and freeze it for the rest */
+	uint64_t downtime_ms;    /* with live: freeze when the rest is copied within so long */
+	unsigned rounds;         /* with live: at most so many, 2..MFD_MAX_ROUNDS */
+	unsigned trackers;       /* with live: ways to find changes that may be tried, 1 userfaultfd, 2 soft-dirty */
 	enum mfd_family family;
 	mfd_notice_fn *notice;   /* NULL: none */
 	void *opaque;
@@ -127,6 +137,10 @@ struct mfd_stats {
 	uint32_t rounds;         /* ended so far */
 	uint64_t failovers;      /* data connections that were lost, and survived */
 	uint64_t downtime_ns;    /* how long a process was frozen; MFD_UNKNOWN: not known yet, or there is none */
+	uint64_t stopped_ns;     /* with live: stops before the last one, which is the downtime */
+	const char *tracker;     /* with live: how changes were found, userfaultfd, soft-dirty or hashes; otherwise "" */
+	uint64_t dirty_rate;     /* with live: bytes per second that changed, as last seen */
+	uint64_t round_pages[MFD_MAX_ROUNDS]; /* with live: data pages handed out, by round */
 	unsigned channels;       /* 0 before the session began */
 	const char *method;      /* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
 	int level;

@@ -34,10 +34,16 @@ bool changes_init(struct changes *c, struct tracker *tracker, changes_read_fn *r
 	return error_set(err, MFD_OS, "out of memory for what changes");
 }
 
-void changes_destroy(struct changes *c)
+void changes_stop(struct changes *c)
 {
 	if (c->tracker)
 		c->tracker->ops->free(c->tracker);
+	c->tracker = NULL;
+}
+
+void changes_destroy(struct changes *c)
+{
+	changes_stop(c);
 	free(c->buffer);
 	pageset_destroy(&c->dirty);
 	pageset_destroy(&c->held);
@@ -45,14 +51,44 @@ void changes_destroy(struct changes *c)
 	*c = (struct changes){ 0 };
 }
 
-const char *changes_name(const struct changes *c)
+bool changes_next(const struct changes *c, uint64_t end, uint64_t *first, uint64_t *ret_count)
 {
-	return c->tracker ? c->tracker->ops->name : "hashes";
+	uint64_t dirty, held, n, m;
+
+	for (dirty = *first; pageset_next(&c->dirty, end, &dirty, &n); dirty += n) {
+		held = dirty;
+		if (!pageset_next(&c->held, dirty + n, &held, &m))
+			continue;
+		*first = held;
+		*ret_count = m;
+		return true;
+	}
+	return false;
+}
+
+bool changes_arm(struct changes *c, pid_t pid, changes_also_fn *also, void *opaque,
+		 struct mfd_error *err)
+{
+	struct maps maps;
+
+	if (!c->tracker)
+		return true;
+	if (!maps_read(pid, MAPS_PLAIN, &maps, err))
+		return false;
+	for (size_t i = 0; i < maps.count; i++) {
+		const struct mapping *m = &maps.mapping[i];
+
+		if ((mapping_is_private_anonymous(m) && !mapping_is_special(m)) ||
+		    (also && also(opaque, m)))
+			c->tracker->ops->arm(c->tracker, m->start, m->end);
+	}
+	maps_free(&maps);
+	return true;
 }
 
 bool changes_begin(struct changes *c, struct mfd_error *err)
 {
-	c->hashed = 0;
+	c->unarmed = 0;
 	return !c->tracker || c->tracker->ops->begin(c->tracker, err);
 }
 
@@ -124,7 +160,6 @@ static bool changes_compare_some(struct changes *c, uint64_t first, uint64_t cou
 
 	if (!c->read(c->image, first * PAGE_BYTES, c->buffer, count * PAGE_BYTES, err))
 		return false;
-	c->hashed += count;
 	for (uint64_t i = 0; i < count; i++) {
 		hash_strong(c->buffer + i * PAGE_BYTES, PAGE_BYTES, c->secret, sizeof(c->secret),
 			    now);
@@ -183,6 +218,8 @@ bool changes_collect(struct changes *c, const struct changes_area *area, struct 
 			return false;
 		if (first >= end)
 			first = end = area->end;
+		if (area->own && c->tracker && !known)
+			c->unarmed += (end - first) / PAGE_BYTES;
 		if (!changes_gone(c, changes_page(area, at), changes_page(area, first), err) ||
 		    !changes_existing(c, changes_page(area, first), changes_page(area, end),
 				      known, err))

@@ -14,11 +14,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/hash.h"
 #include "core/pageset.h"
 #include "core/sparse.h"
+#include "process/maps.h"
 #include "process/tracker.h"
 
 /* @bytes of the image at @offset, as they are now. */
@@ -31,8 +33,8 @@ struct changes_area;
  * The first run of pages in the addresses [@from, @end) that exist: [*ret_first, *ret_end); an
  * empty one when there is none.  The others read as zeros.
  */
-typedef bool changes_find_fn(const struct changes_area *area, uint64_t from, uint64_t end, uint64_t *ret_first,
-			     uint64_t *ret_end, struct mfd_error *err);
+typedef bool changes_find_fn(const struct changes_area *area, uint64_t from, uint64_t end,
+			     uint64_t *ret_first, uint64_t *ret_end, struct mfd_error *err);
 
 /* Memory within one mapping, and where it lies in the image. */
 struct changes_area {
@@ -54,7 +56,7 @@ struct changes {
 
 	/* The walking thread. */
 	struct pageset dirty, held;
-	uint64_t hashed;         /* pages that were read to compare them, in this collection */
+	uint64_t unarmed;        /* pages that were the tracker's if it knew them, in this collection */
 
 	/*
 	 * Records are made by the walking thread, each filled by the thread that reads the page
@@ -70,8 +72,14 @@ bool changes_init(struct changes *c, struct tracker *tracker, changes_read_fn *r
 /* Also of a zeroed struct. */
 void changes_destroy(struct changes *c);
 
-/* The tracker's name; "hashes" without one. */
-const char *changes_name(const struct changes *c);
+/*
+ * Have the tracker know all memory of process @pid that is private and without a file, and of the
+ * other mappings those that @also (NULL: none) wants.  Only while it stands still.  Errors: as
+ * maps_read().
+ */
+typedef bool changes_also_fn(void *opaque, const struct mapping *m);
+bool changes_arm(struct changes *c, pid_t pid, changes_also_fn *also, void *opaque,
+		 struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
  * A collection: begin, each area once, end.  What it adds to `dirty` is to be read behind it.
@@ -86,6 +94,15 @@ bool changes_end(struct changes *c, struct mfd_error *err) MFD_MUST_CHECK;
 /* [@first, @first + @count) must be sent whatever is known of it, as data. */
 bool changes_add(struct changes *c, uint64_t first, uint64_t count,
 		 struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * The next run of pages at or behind *@first and before @end that are dirty and held: those whose
+ * content has to be read.  As pageset_next().
+ */
+bool changes_next(const struct changes *c, uint64_t end, uint64_t *first, uint64_t *ret_count);
+
+/* No more collections: the tracker goes, and with it what it costs the process.  The sets stay. */
+void changes_stop(struct changes *c);
 
 /*
  * Any thread, one for each page in a round: @count pages from @first on are sent with the

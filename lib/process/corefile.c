@@ -104,14 +104,15 @@ static bool corefile_choose(const struct corefile *c, const struct mapping *m,
 	return true;
 }
 
-bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque, struct mfd_error *err)
+/* What to do with @maps, which become the file's. */
+static bool corefile_take_maps(struct corefile *c, struct maps *maps, corefile_tell_fn *tell,
+			       void *opaque, struct mfd_error *err)
 {
 	maps_free(&c->maps);
+	c->maps = *maps;
 	free(c->part);
 	c->part = NULL;
 	pagemap_forget(&c->pagemap);
-	if (!maps_read(c->pid, MAPS_DETAILED, &c->maps, err))
-		return false;
 	c->part = calloc(c->maps.count, sizeof(*c->part));
 	if (c->part == NULL)
 		return error_set_os(err, MFD_OS, errno, "list of mappings");
@@ -123,6 +124,49 @@ bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque, str
 			return false;
 	}
 	return true;
+}
+
+bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque, struct mfd_error *err)
+{
+	struct maps maps;
+
+	return maps_read(c->pid, MAPS_DETAILED, &maps, err) &&
+	       corefile_take_maps(c, &maps, tell, opaque, err);
+}
+
+/*
+ * Flags and counts of a mapping that is as it was.  But for a private file mapping without a page of
+ * its own: it may have got one, and then belongs into the file.
+ */
+static bool corefile_inherit(const struct corefile *c, struct mapping *m)
+{
+	const struct mapping *old = maps_find(&c->maps, m->start);
+
+	if (old == NULL || old->start != m->start || old->end != m->end ||
+	    old->inode != m->inode || old->major != m->major || old->minor != m->minor ||
+	    old->offset != m->offset || old->access != m->access || old->shared != m->shared)
+		return false;
+	if (!m->shared && m->inode != 0 && m->access & MAPPING_WRITE && old->anonymous == 0)
+		return false;
+	m->flags = old->flags;
+	m->anonymous = old->anonymous;
+	return true;
+}
+
+bool corefile_look_again(struct corefile *c, corefile_tell_fn *tell, void *opaque,
+			 struct mfd_error *err)
+{
+	struct maps maps;
+
+	if (!maps_read(c->pid, MAPS_PLAIN, &maps, err))
+		return false;
+	for (size_t i = 0; i < maps.count; i++) {
+		if (corefile_inherit(c, &maps.mapping[i]))
+			continue;
+		maps_free(&maps);
+		return corefile_look(c, tell, opaque, err);
+	}
+	return corefile_take_maps(c, &maps, tell, opaque, err);
 }
 
 /* ---- Finishing. ---- */
@@ -178,9 +222,8 @@ uint64_t corefile_bytes(const struct corefile *c)
 
 /* ---- Walking. ---- */
 
-/* The first run of data in [@from, @end) of mapping @i, in addresses; an empty one for none. */
-static bool corefile_find_in_part(struct corefile *c, size_t i, uint64_t from, uint64_t end,
-				  uint64_t *ret_first, uint64_t *ret_end, struct mfd_error *err)
+bool corefile_find_in_part(struct corefile *c, size_t i, uint64_t from, uint64_t end,
+			   uint64_t *ret_first, uint64_t *ret_end, struct mfd_error *err)
 {
 	switch (c->part[i].pages) {
 	case COREFILE_EVERY:

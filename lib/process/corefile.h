@@ -77,6 +77,13 @@ bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque,
 		   struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
+ * The same a moment later: what the kernel counts only by looking at every page is taken over for
+ * mappings that are as they were.  If some are not it costs as much as corefile_look().
+ */
+bool corefile_look_again(struct corefile *c, corefile_tell_fn *tell, void *opaque,
+			 struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
  * After a look at a process that is frozen: segments, notes of @threads, header and tail.  Errors
  * as corefile_look().
  */
@@ -92,6 +99,24 @@ uint64_t corefile_bytes(const struct corefile *c);
  */
 bool corefile_find(struct corefile *c, uint64_t offset, uint64_t *ret_first, uint64_t *ret_end,
 		   struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * The first run of addresses that may hold data in [@from, @end), which is in the file and within
+ * mapping @i: [*ret_first, *ret_end); empty when there is none.  The walking thread.
+ */
+bool corefile_find_in_part(struct corefile *c, size_t i, uint64_t from, uint64_t end,
+			   uint64_t *ret_first, uint64_t *ret_end,
+			   struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * corefile_changes.c.  After a look: pass all memory that is in the file to changes_collect().  And
+ * when the file is finished, add what is neither: header and tail.  The walking thread.
+ */
+struct changes;
+bool corefile_collect(struct corefile *c, struct changes *changes,
+		      struct mfd_error *err) MFD_MUST_CHECK;
+bool corefile_collect_rest(const struct corefile *c, struct changes *changes,
+			   struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
  * @bytes at @offset; what the file does not have is zeros.  *ret_unreadable as memory_read().

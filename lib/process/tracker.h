@@ -36,6 +36,14 @@ struct tracker_ops {
 	bool stopped;            /* the process has to stand still, but for the first collection */
 
 	/*
+	 * Track [@start, @end), a whole mapping, from now on; all of it counts as changed,
+	 * unless it is tracked already.  Only while the process stands still: a range that is
+	 * not a mapping any more would cut another one in two, and then its mremap(2) fails.
+	 * What can't be tracked is left alone.
+	 */
+	void (*arm)(struct tracker *t, uint64_t start, uint64_t end);
+
+	/*
 	 * A collection begins, goes through every range once, and ends.  What is reported was
 	 * written to before its range was gone through, and everything written later is reported
 	 * the next time: so pages are read behind it.  One thread.
@@ -43,12 +51,12 @@ struct tracker_ops {
 	bool (*begin)(struct tracker *t, struct mfd_error *err);
 
 	/*
-	 * [@start, @end) is within one mapping.  Pages that exist and were never protected
-	 * count as changed.  *ret_armed false: this range can't be tracked, and nothing is
-	 * known about it.
+	 * Anything in [@start, @end).  *ret_armed false: not all of it is tracked, and nothing
+	 * is known of it, or only of a part.
 	 */
 	bool (*collect)(struct tracker *t, uint64_t start, uint64_t end,
-			tracker_changed_fn *changed, void *opaque, bool *ret_armed, struct mfd_error *err);
+			tracker_changed_fn *changed, void *opaque, bool *ret_armed,
+			struct mfd_error *err);
 	bool (*end)(struct tracker *t, struct mfd_error *err);
 	void (*free)(struct tracker *t);
 };

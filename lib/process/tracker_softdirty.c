@@ -42,6 +42,14 @@ static bool soft_dirty_clear(const struct tracker_soft_dirty *t, struct mfd_erro
 			    "process %d: clear_refs", (int)t->pid);
 }
 
+/* The kernel tracks everything. */
+static void soft_dirty_arm(struct tracker *tracker, uint64_t start, uint64_t end)
+{
+	(void)tracker;
+	(void)start;
+	(void)end;
+}
+
 static bool soft_dirty_begin(struct tracker *tracker, struct mfd_error *err)
 {
 	struct tracker_soft_dirty *t = (struct tracker_soft_dirty *)tracker;
@@ -122,6 +130,7 @@ static void soft_dirty_free(struct tracker *tracker)
 static const struct tracker_ops soft_dirty_ops = {
 	.name = "soft-dirty",
 	.stopped = true,
+	.arm = soft_dirty_arm,
 	.begin = soft_dirty_begin,
 	.collect = soft_dirty_collect,
 	.end = soft_dirty_end,

@@ -3,10 +3,9 @@
  * The tracker by write-protection: a userfaultfd in asynchronous mode marks what is written to,
  * PAGEMAP_SCAN collects the marks and protects again.
  *
- * A mapping that is not registered with our userfaultfd (it is new, or was moved: the kernel
- * drops the registration then) says EPERM.  It is registered, and all its pages count as
- * changed.  Only pages that exist are protected: for empty ones the kernel would have to put a
- * marker into each entry, which then looks like a page that is swapped out.
+ * A mapping that is not registered with our userfaultfd (it is new, or was moved: the kernel drops the
+ * registration then) says EPERM.  Only pages that exist are protected: for empty ones the kernel would
+ * have to put a marker into each entry, which then looks like a page that is swapped out.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,12 +36,11 @@ static bool uffd_begin(struct tracker *tracker, struct mfd_error *err)
 	return true;
 }
 
-enum uffd_scan { UFFD_DONE, UFFD_NOT_OURS, UFFD_FAILED };
-
-/* Report and protect pages of [@start, @end): those written to, or all that exist. */
-static enum uffd_scan uffd_scan(struct tracker_uffd *t, uint64_t start, uint64_t end, bool all,
-				tracker_changed_fn *changed, void *opaque, struct mfd_error *err)
+static bool uffd_collect(struct tracker *tracker, uint64_t start, uint64_t end,
+			 tracker_changed_fn *changed, void *opaque, bool *ret_armed,
+			 struct mfd_error *err)
 {
+	struct tracker_uffd *t = (struct tracker_uffd *)tracker;
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg),
 		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
@@ -50,56 +48,65 @@ static enum uffd_scan uffd_scan(struct tracker_uffd *t, uint64_t start, uint64_t
 		.end = end,
 		.vec = (uintptr_t)t->region,
 		.vec_len = UFFD_REGIONS,
-		.category_mask = all ? 0 : PAGE_IS_WRITTEN,
+		.category_mask = PAGE_IS_WRITTEN,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_WRITTEN,
 	};
 	int n;
 
+	*ret_armed = false;
 	while (arg.start < end) {
 		n = ioctl(t->pagemap, PAGEMAP_SCAN, &arg);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EPERM)
-			return UFFD_NOT_OURS;
-		if (n < 0) {
-			error_set_os(err, errno == ESRCH ? MFD_NO_INPUT : MFD_IO, errno,
-				     "process %d: PAGEMAP_SCAN", (int)t->pid);
-			return UFFD_FAILED;
-		}
+			return true;
+		if (n < 0)
+			return error_set_os(err, errno == ESRCH ? MFD_NO_INPUT : MFD_IO, errno,
+					    "process %d: PAGEMAP_SCAN", (int)t->pid);
 		for (int i = 0; i < n; i++) {
 			if (!changed(opaque, t->region[i].start, t->region[i].end, err))
-				return UFFD_FAILED;
+				return false;
 		}
 		if (arg.walk_end <= arg.start)
 			break; /* nothing is left of the address space */
 		arg.start = arg.walk_end;
 	}
-	return UFFD_DONE;
+	*ret_armed = true;
+	return true;
 }
 
-static bool uffd_register(const struct tracker_uffd *t, uint64_t start, uint64_t end)
+/* Are the pages from @start on ours? */
+static bool uffd_is_armed(const struct tracker_uffd *t, uint64_t start)
 {
-	struct uffdio_register arg = {
+	struct pm_scan_arg arg = {
+		.size = sizeof(arg),
+		.flags = PM_SCAN_CHECK_WPASYNC,
+		.start = start,
+		.end = start + (uint64_t)sysconf(_SC_PAGESIZE),
+		.vec = (uintptr_t)t->region,
+		.vec_len = UFFD_REGIONS,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+
+	return ioctl(t->pagemap, PAGEMAP_SCAN, &arg) >= 0;
+}
+
+/*
+ * Kernels before 6.13 leave the protection of moved pages in their entries, without its effect: it
+ * is taken off, so that these pages look written to.
+ */
+static void uffd_arm(struct tracker *tracker, uint64_t start, uint64_t end)
+{
+	struct tracker_uffd *t = (struct tracker_uffd *)tracker;
+	struct uffdio_register ours = {
 		.range = { .start = start, .len = end - start },
 		.mode = UFFDIO_REGISTER_MODE_WP,
 	};
+	struct uffdio_writeprotect off = { .range = ours.range };
 
-	return ioctl(t->uffd, UFFDIO_REGISTER, &arg) == 0;
-}
-
-static bool uffd_collect(struct tracker *tracker, uint64_t start, uint64_t end,
-			 tracker_changed_fn *changed, void *opaque, bool *ret_armed,
-			 struct mfd_error *err)
-{
-	struct tracker_uffd *t = (struct tracker_uffd *)tracker;
-	enum uffd_scan result = uffd_scan(t, start, end, false, changed, opaque, err);
-
-	if (result == UFFD_NOT_OURS && uffd_register(t, start, end))
-		result = uffd_scan(t, start, end, true, changed, opaque, err);
-	/* Another userfaultfd has it, or it went away since the mappings were read. */
-	*ret_armed = result == UFFD_DONE;
-	return result != UFFD_FAILED;
+	if (!uffd_is_armed(t, start) && ioctl(t->uffd, UFFDIO_REGISTER, &ours) == 0)
+		(void)!ioctl(t->uffd, UFFDIO_WRITEPROTECT, &off);
 }
 
 static bool uffd_end(struct tracker *tracker, struct mfd_error *err)
@@ -119,6 +126,7 @@ static void uffd_free(struct tracker *tracker)
 
 static const struct tracker_ops uffd_ops = {
 	.name = "userfaultfd",
+	.arm = uffd_arm,
 	.begin = uffd_begin,
 	.collect = uffd_collect,
 	.end = uffd_end,

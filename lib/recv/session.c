@@ -312,6 +312,19 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 	}
 }
 
+/* The first round speaks for every page; an image whose size was not known may have grown in later ones. */
+static bool check_pages(const struct recv_session *s, uint64_t pages, struct mfd_error *err)
+{
+	const uint64_t first = s->first_totals.pages;
+
+	if (first == pages)
+		return true;
+	if (s->hello.size != MFD_UNKNOWN || s->end.rounds == 1 || first > pages)
+		return error_set(err, MFD_DATA, "the first round spoke for %" PRIu64 " pages of %" PRIu64, first, pages);
+	return s->all_totals.pages >= pages ||
+	       error_set(err, MFD_DATA, "all rounds together spoke for %" PRIu64 " pages of %" PRIu64, s->all_totals.pages, pages);
+}
+
 /* Does what END says agree with what we have written? */
 static bool check_end(const struct recv_session *s, struct mfd_error *err)
 {
@@ -331,8 +344,8 @@ static bool check_end(const struct recv_session *s, struct mfd_error *err)
 		return error_set(err, MFD_PROTOCOL, "the image had %" PRIu64 " bytes in HELLO and has %" PRIu64 " in END", s->hello.size, e->size);
 	if (e->size > s->params.max_size)
 		return error_set(err, MFD_CANT_CREATE, "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64, e->size, s->params.max_size);
-	if (s->first_totals.pages != batch_pages_of(e->size))
-		return error_set(err, MFD_DATA, "the first round spoke for %" PRIu64 " pages of %" PRIu64, s->first_totals.pages, batch_pages_of(e->size));
+	if (!check_pages(s, batch_pages_of(e->size), err))
+		return false;
 	if (e->rounds == 1 && e->image_hash != ours->sum)
 		return error_set(err, MFD_DATA, "the image hash is %016" PRIx64 ", should be %016" PRIx64, ours->sum, e->image_hash);
 	return true;
@@ -451,6 +464,7 @@ void recv_session_stats(const struct recv_session *s, struct mfd_stats *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->downtime_ns = MFD_UNKNOWN;
+	ret->tracker = "";
 	ret->phase = (enum mfd_phase)counter_get(&s->phase);
 	ret->bytes_image = counter_get(&s->bytes_image);
 	ret->elapsed_ns = began ? (ended ? ended : clock_ns()) - began : 0;

@@ -260,6 +260,7 @@ void send_session_stats(const struct send_session *s, struct mfd_stats *ret)
 	ret->committed = ret->phase == MFD_FINISHED;
 	ret->failovers = counter_get(&s->failovers);
 	ret->downtime_ns = MFD_UNKNOWN;
+	ret->tracker = "";
 	s->source->ops->report(s->source, ret);
 	for (unsigned i = 0; i < s->params.channels; i++)
 		channel_stats(&s->thread[i], ret);

@@ -7,6 +7,9 @@
  * registers, headers; the image is walked once, from the first byte to the last, and sender
  * threads read the process's memory as they read a file.
  *
+ * With --live it is copied while it runs, round by round, and frozen for what is left in the end
+ * (precopy.h).
+ *
  * The process is frozen by a guardian (process/freeze.h), which lets it go whatever happens to us.
  */
 #include <errno.h>
@@ -21,6 +24,7 @@
 #include "process/filter.h"
 #include "process/freeze.h"
 #include "source/extents.h"
+#include "source/precopy.h"
 #include "source/source.h"
 
 struct source_process {
@@ -33,7 +37,8 @@ struct source_process {
 	/* Producer only. */
 	struct corefile file;    /* read by sender threads while a round goes on */
 	struct extents extents;
-	bool frozen;
+	struct precopy precopy;  /* with live: instead of extents; its own rules */
+	bool frozen;             /* for good: with live, at the end of the last round but one */
 	struct mfd_error mixture; /* once --max-freeze has let it go: why no core can come of it */
 
 	/* Any thread. */
@@ -41,6 +46,13 @@ struct source_process {
 	pthread_mutex_t lock;    /* Guards: */
 	uint64_t unreadable;     /* bytes that should have been read and are zeros */
 };
+
+/* A corefile_tell_fn for looks that are not the last. */
+static void process_tell_nothing(void *source, const char *text)
+{
+	(void)source;
+	(void)text;
+}
 
 static void process_tell(void *source, const char *text)
 {
@@ -110,6 +122,74 @@ static bool process_freeze(struct source_process *s, struct mfd_error *err)
 	return true;
 }
 
+/* ---- With live: what precopy asks for. ---- */
+
+static bool process_look(void *source, bool last, struct mfd_error *err)
+{
+	struct source_process *s = source;
+
+	s->frozen = last;
+	if (last)
+		return corefile_look_again(&s->file, process_tell, s, err);
+	return corefile_look(&s->file, process_tell_nothing, s, err);
+}
+
+static bool process_collect(void *source, struct changes *changes, struct mfd_error *err)
+{
+	struct source_process *s = source;
+
+	return corefile_collect(&s->file, changes, err);
+}
+
+static bool process_finish(void *source, const struct frozen_thread *threads, size_t count,
+			   struct changes *changes, struct mfd_error *err)
+{
+	struct source_process *s = source;
+
+	return corefile_finish(&s->file, threads, count, err) &&
+	       corefile_collect_rest(&s->file, changes, err);
+}
+
+/* What is unmapped while it is read matters only when nothing happens any more. */
+static bool process_read_bytes(void *source, uint64_t offset, uint8_t *buffer, size_t bytes,
+			       struct mfd_error *err)
+{
+	struct source_process *s = source;
+	uint64_t unreadable;
+
+	if (!corefile_read(&s->file, offset, buffer, bytes, &unreadable, err))
+		return false;
+	if (s->frozen)
+		s->unreadable += unreadable;
+	return true;
+}
+
+static uint64_t process_bytes(const void *source)
+{
+	const struct source_process *s = source;
+
+	return corefile_bytes(&s->file);
+}
+
+static const struct precopy_image_ops process_image_ops = {
+	.look = process_look,
+	.collect = process_collect,
+	.finish = process_finish,
+	.read = process_read_bytes,
+	.bytes = process_bytes,
+};
+
+static bool process_next_live(struct source_process *s, uint32_t max_pages, struct batch *ret_batch,
+			      bool *ret_end, struct mfd_error *err)
+{
+	if (!s->precopy.begun &&
+	    !corefile_open(&s->file, s->options.pid, s->options.filter, err))
+		return false;
+	return precopy_next(&s->precopy, max_pages, ret_batch, ret_end, err);
+}
+
+/* ---- The slots. ---- */
+
 static bool process_next(struct source *source, uint32_t max_pages, uint8_t *buffer,
 			 const struct event *stop, struct batch *ret_batch, bool *ret_end,
 			 struct mfd_error *err)
@@ -118,6 +198,8 @@ static bool process_next(struct source *source, uint32_t max_pages, uint8_t *buf
 
 	(void)buffer;
 	(void)stop;
+	if (s->options.live)
+		return process_next_live(s, max_pages, ret_batch, ret_end, err);
 	/* Never a second freeze: what was read in the first would be mixed with what is there now. */
 	if (s->mixture.status != MFD_OK) {
 		*err = s->mixture;
@@ -136,6 +218,8 @@ static bool process_read(struct source *source, const struct batch *batch, uint8
 	uint64_t unreadable, all = 0;
 	uint32_t i, n;
 
+	if (s->options.live)
+		return precopy_read(&s->precopy, batch, buffer, err);
 	if (batch->zero_run)
 		return true;
 	for (i = 0; bitmap_next_run(batch->data, (uint32_t)batch->count, &i, &n); i += n) {
@@ -170,7 +254,13 @@ static bool process_end_round(struct source *source, uint32_t round, bool *ret_a
 {
 	struct source_process *s = (struct source_process *)source;
 
-	(void)round;
+	if (s->options.live) {
+		if (!precopy_end_round(&s->precopy, round, ret_again, ret_size, err))
+			return false;
+		if (!*ret_again)
+			process_tell_unreadable(s);
+		return true;
+	}
 	if (!process_check_freeze(s, err) || !process_thaw(s, err))
 		return false;
 	process_tell_unreadable(s);
@@ -183,7 +273,10 @@ static void process_report(const struct source *source, struct mfd_stats *ret)
 {
 	const struct source_process *s = (const struct source_process *)source;
 
-	ret->downtime_ns = counter_get(&s->downtime_ns);
+	if (s->options.live)
+		precopy_report(&s->precopy, ret);
+	else
+		ret->downtime_ns = counter_get(&s->downtime_ns);
 }
 
 static void process_free(struct source *source)
@@ -191,6 +284,7 @@ static void process_free(struct source *source)
 	struct source_process *s = (struct source_process *)source;
 
 	freezer_free(s->freezer);
+	precopy_destroy(&s->precopy);
 	corefile_close(&s->file);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -229,6 +323,7 @@ bool source_process_new(const struct source_process_options *options, struct sou
 	snprintf(s->name, sizeof(s->name), "core.%d", (int)options->pid);
 	s->base.info = (struct source_info){
 		.name = s->name, .size = UINT64_MAX, .allocated = UINT64_MAX, .rereadable = true,
+		.rounds = options->live,
 	};
 	counter_set(&s->downtime_ns, MFD_UNKNOWN);
 	corefile_init(&s->file);
@@ -237,6 +332,7 @@ bool source_process_new(const struct source_process_options *options, struct sou
 		process_free(&s->base);
 		return false;
 	}
+	precopy_init(&s->precopy, &process_image_ops, s, s->freezer, &s->options);
 	*ret = &s->base;
 	return true;
 }

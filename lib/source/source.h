@@ -79,6 +79,11 @@ struct source_process_options {
 	bool filter_given;       /* otherwise the process's own is taken */
 	unsigned filter;         /* which mappings: bits of process/filter.h */
 	uint64_t max_freeze_ms;  /* longer it is never frozen; 0: as long as it takes */
+	bool live;               /* copied while it runs (source/precopy.h), and frozen for the last round only; then: */
+	uint64_t downtime_ms;    /* freeze it when the rest is copied within so long, */
+	unsigned rounds;         /* or when only one is left of so many; 2..MFD_MAX_ROUNDS */
+	unsigned trackers;       /* that may be tried: enum tracker_kind of process/tracker.h, or-ed */
+	uint64_t copy_bytes;     /* memory for the last round, whole pages */
 	mfd_notice_fn *notice;   /* never NULL; called by next() and end_round() */
 	void *opaque;
 };

@@ -521,6 +521,29 @@ static void a_round_that_left_pages_out_is_65(void **state)
 	scene_end_badly(&s, &sender, MFD_DATA, "the first round spoke for 24 pages of 32");
 }
 
+/* The size comes with END, and the image may have grown since the first round: but each page comes once at least. */
+static void rounds_that_left_pages_out_are_65(void **state)
+{
+	struct raw_sender sender;
+	struct wire_message m;
+	struct wire_end end;
+	struct testing_scene s;
+
+	(void)state;
+	scene_begin(&s, __func__);
+	raw_open(&sender, s.pair.port, 1, MFD_UNKNOWN);
+	for (uint32_t i = 0; i < 3; i++)
+		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
+	raw_sync(&sender, 0, 0);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	raw_sync(&sender, 0, 1);
+	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
+	end = raw_end_of(&sender, 2, sender.totals.sum);
+	end.size = s.image.size;
+	raw_say_end(&sender, &end);
+	scene_end_badly(&s, &sender, MFD_DATA, "all rounds together spoke for 24 pages of 32");
+}
+
 static void end_twice_is_76(void **state)
 {
 	struct raw_sender sender;
@@ -645,6 +668,7 @@ int main(void)
 		cmocka_unit_test(end_with_another_hash_is_65),
 		cmocka_unit_test(end_in_the_middle_of_a_later_round_is_76),
 		cmocka_unit_test(a_round_that_left_pages_out_is_65),
+		cmocka_unit_test(rounds_that_left_pages_out_are_65),
 		cmocka_unit_test(end_twice_is_76),
 		cmocka_unit_test(what_only_a_receiver_may_say_is_76),
 		cmocka_unit_test(what_the_sender_says_is_shown_without_control_characters),

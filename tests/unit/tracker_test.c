@@ -167,6 +167,7 @@ struct scene {
 	struct maps maps;
 	struct changes changes;
 	uint8_t *copy, *now;
+	bool arm; /* before each collection; otherwise only at first */
 	uint64_t sent; /* pages read for the copy in the last round */
 };
 
@@ -234,6 +235,9 @@ static void collect(struct scene *s)
 {
 	struct mfd_error err = { .text = "" };
 
+	/* The child stands still: it waits for an order. */
+	if (s->arm && !changes_arm(&s->changes, s->pid, NULL, NULL, &err))
+		fail_msg("%s", err.text);
 	maps_free(&s->maps);
 	if (!maps_read(s->pid, MAPS_PLAIN, &s->maps, &err) || !changes_begin(&s->changes, &err))
 		fail_msg("%s", err.text);
@@ -440,7 +444,8 @@ static bool start(struct scene *s, enum kind kind)
 		stop(s);
 		return false;
 	}
-	if (!changes_init(&s->changes, tracker, read_image, s, &err))
+	if (!changes_init(&s->changes, tracker, read_image, s, &err) ||
+	    !changes_arm(&s->changes, s->pid, NULL, NULL, &err))
 		fail_msg("%s", err.text);
 	return true;
 }
@@ -452,11 +457,14 @@ static void with_each(void (*test)(struct scene *s))
 	unsigned ran = 0;
 
 	for (enum kind kind = BY_UFFD; kind <= BY_HASHES; kind++) {
-		if (!start(&s, kind))
-			continue;
-		test(&s);
-		stop(&s);
-		ran++;
+		for (unsigned arm = 0; arm < 2; arm++) {
+			if (!start(&s, kind))
+				break;
+			s.arm = arm;
+			test(&s);
+			stop(&s);
+			ran++;
+		}
 	}
 	assert_true(ran > 0);
 }

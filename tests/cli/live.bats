@@ -1,0 +1,130 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# A process is copied while it runs, and its core is of one moment: the freeze at the end.
+
+# shellcheck disable=SC2030,SC2031,SC2034,SC2153 # each test is a subshell; STATUS, PORT and T are common.bash's
+
+load common
+
+TESTS=${MFD_TEST_DIR:-$BIN/tests}
+
+prepare() {
+	RECEIVE=(--quiet)
+	[ -x "$TESTS/live_target" ] || fail "not built: $TESTS/live_target"
+}
+
+is_ready() {
+	grep -qs '^ready' "$T/target.out" || gone "${PID[target]}"
+}
+
+# changing MIB MB/S [churn]: a program that changes its memory; its process ID is TAKEN.
+changing() {
+	spawn target "$TESTS/live_target" "$@"
+	until_true "$PATIENCE" is_ready || fail "not ready" || return 1
+	TAKEN=${PID[target]}
+}
+
+# The core is of one moment, and the program still runs as before: not stopped, not traced.
+is_of_one_moment() {
+	"$TESTS/live_target" check core || fail "the core is a mixture" || return 1
+	kill -0 "$TAKEN" || fail "the target has ended" || return 1
+	grep -q '^TracerPid:[[:space:]]*0$' "/proc/$TAKEN/status"
+	[[ $(sed -n 's/^State:[[:space:]]*//p' "/proc/$TAKEN/status") != [tT]* ]]
+	if ls -l "/proc/$TAKEN/fd" | grep -q userfaultfd; then
+		fail "a userfaultfd was left behind"
+	fi
+}
+
+@test "a program that changes all the time: its core is of one moment" {
+	changing 64 20
+	move "pid:$TAKEN" core --live --json=send.json
+	is_of_one_moment
+	[ "$(field send.json rounds)" -ge 2 ]
+	[ "$(field send.json downtime_ns)" -gt 0 ]
+	[ "$(field send.json 'round_pages | length')" -eq "$(field send.json rounds)" ]
+	[ "$(field send.json 'round_pages[0]')" -ge 16384 ]
+	[ "$(field send.json dirty_rate)" -gt 0 ]
+	says send '*live: * rounds of *'
+}
+
+@test "one that maps, unmaps, moves, discards, forks and starts threads" {
+	changing 16 5 churn
+	for channels in 1 4; do
+		move "pid:$TAKEN" core --live --channels "$channels" --compress none
+		is_of_one_moment
+		rm core
+	done
+}
+
+@test "each way to find changes: the others are not used" {
+	local used
+
+	prepare
+	changing 16 5 churn
+	for trackers in 3 2 1 0; do
+		receive recv core "${RECEIVE[@]}"
+		spawn send "$TESTS/live_send" "$trackers" "pid:$TAKEN" "localhost:$PORT"
+		ends send 0
+		ends recv 0
+		is_of_one_moment
+		read -r used _ <send.out
+		echo "trackers $trackers: $used"
+		case $trackers:$used in
+		3:*|2:soft-dirty|2:hashes|1:userfaultfd|1:hashes|0:hashes) ;;
+		*) fail "used $used" ;;
+		esac
+		rm core
+	done
+}
+
+@test "over an older image, in place: nothing of it is left" {
+	changing 16 5 churn
+	random_bytes 30000000 >core
+	RECEIVE+=(--inplace --force)
+	move "pid:$TAKEN" core --live
+	is_of_one_moment
+}
+
+@test "two rounds are enough, and more than that are not needed" {
+	changing 32 5
+	move "pid:$TAKEN" core --live --rounds 2 --json=send.json
+	is_of_one_moment
+	[ "$(field send.json rounds)" -eq 2 ]
+}
+
+@test "the freeze ends when --max-freeze has run out: 75 at both ends, and the program goes on" {
+	changing 64 20
+	receive recv core "${RECEIVE[@]}"
+	send send "pid:$TAKEN" --live --max-freeze 1ms
+	ends send 75
+	ends recv 75
+	[ ! -e core ]
+	kill -0 "$TAKEN"
+	grep -q '^TracerPid:[[:space:]]*0$' "/proc/$TAKEN/status"
+	# And with more time it is copied.
+	move "pid:$TAKEN" core --live --max-freeze 60s
+	is_of_one_moment
+}
+
+@test "a program that ends while it is copied: 66, and no output" {
+	changing 64 20
+	receive recv core "${RECEIVE[@]}"
+	send send "pid:$TAKEN" --live --compress none --bwlimit 20M
+	until_true "$PATIENCE" asked_and_moving send || true
+	kill -KILL "$TAKEN"
+	reap target
+	ends send 66
+	ends recv 66
+	[ ! -e core ]
+}
+
+@test "--downtime and --rounds without --live, and --live with --freeze or a file: 64" {
+	PORT=1
+	for arguments in "pid:1 --downtime 1s" "pid:1 --rounds 3" "pid:1 --live --freeze=all" "/etc/passwd --live" \
+		"pid:1 --live --rounds 1" "pid:1 --live --rounds 101" "pid:1 --live --downtime 0"; do
+		# shellcheck disable=SC2086 # several words
+		send send $arguments
+		ends send 64 || return 1
+		[ "$(wc -l <send.err)" -eq 1 ]
+	done
+}
