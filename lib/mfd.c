@@ -88,7 +88,8 @@ static bool is_process(const char *image)
 	return !strncmp(image, PROCESS_PREFIX, strlen(PROCESS_PREFIX));
 }
 
-static bool parse_process(const char *image, pid_t *ret, struct mfd_error *err)
+/* *ret_path: what follows the ID, from its slash on, or "". */
+static bool parse_process(const char *image, pid_t *ret, const char **ret_path, struct mfd_error *err)
 {
 	const char *digits = image + strlen(PROCESS_PREFIX);
 	char *end;
@@ -96,8 +97,9 @@ static bool parse_process(const char *image, pid_t *ret, struct mfd_error *err)
 
 	errno = 0;
 	pid = strtol(digits, &end, 10);
-	if (*digits < '1' || *digits > '9' || *end || errno || pid > INT_MAX)
-		return error_set(err, MFD_USAGE, "%s: pid:PID is a process by its ID", image);
+	if (*digits < '1' || *digits > '9' || (*end && (*end != ':' || end[1] != '/')) || errno || pid > INT_MAX)
+		return error_set(err, MFD_USAGE, "%s: pid:PID is a process by its ID, pid:PID:/PATH a file it has mapped", image);
+	*ret_path = *end ? end + 1 : end;
 	*ret = (pid_t)pid;
 	return true;
 }
@@ -109,6 +111,7 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret, 
 		.live = o->live, .downtime_ms = o->downtime_ms, .rounds = o->rounds, .trackers = o->trackers,
 		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
 	};
+	const char *path = NULL;
 
 	if (o->live && (o->rounds < 2 || o->rounds > MFD_MAX_ROUNDS))
 		return error_set(err, MFD_USAGE, "rounds: 2 to %u are allowed", MFD_MAX_ROUNDS);
@@ -116,7 +119,13 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret, 
 		process.copy_bytes = snapshot_default_limit();
 	if (o->filter_given && o->filter > MFD_FILTER_ALL)
 		return error_set(err, MFD_USAGE, "filter: 0 to %x are allowed", MFD_FILTER_ALL);
-	return parse_process(o->image, &process.pid, err) && source_process_new(&process, ret, err);
+	if (!parse_process(o->image, &process.pid, &path, err))
+		return false;
+	if (!*path)
+		return source_process_new(&process, ret, err);
+	if (o->filter_given)
+		return error_set(err, MFD_USAGE, "%s is no core file: filter is for pid:PID", o->image);
+	return source_shared_new(&process, path, ret, err);
 }
 
 static bool open_source(const struct mfd_send_options *o, struct source **ret, struct mfd_error *err)

@@ -5,7 +5,7 @@ set -eu
 
 build="gcc libc6-dev cmake make pkg-config zlib1g-dev libzstd-dev libxxhash-dev libisal-dev libdeflate-dev"
 test="$build clang libclang-rt-14-dev libcmocka-dev bats spin mandoc jq socat zstd procps util-linux mount e2fsprogs xfsprogs iproute2 python3-minimal systemd gdb
-	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user musl-tools"
+	gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user qemu-system-x86 musl-tools"
 
 case ${1-} in
 build) wanted=$build ;;

@@ -210,8 +210,8 @@ bool changes_collect(struct changes *c, const struct changes_area *area, struct 
 	bool known = false;
 
 	if (area->own && c->tracker &&
-	    !c->tracker->ops->collect(c->tracker, area->start, area->end, changes_tracked,
-				      &report, &known, err))
+	    !c->tracker->ops->collect(c->tracker, area->start, area->end, area->shared,
+				      changes_tracked, &report, &known, err))
 		return false;
 	for (at = area->start; at < area->end; at = end) {
 		if (!area->find(area, at, area->end, &first, &end, err))

@@ -41,6 +41,7 @@ struct changes_area {
 	uint64_t start, end;     /* addresses */
 	uint64_t first;          /* the page of the image that is at start */
 	bool own;                /* only this process writes there: the tracker sees everything */
+	bool shared;             /* with own: a file's memory, and nobody else has it */
 	changes_find_fn *find;
 	void *opaque;            /* these two are find's */
 	size_t mapping;

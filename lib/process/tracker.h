@@ -52,9 +52,11 @@ struct tracker_ops {
 
 	/*
 	 * Anything in [@start, @end).  *ret_armed false: not all of it is tracked, and nothing
-	 * is known of it, or only of a part.
+	 * is known of it, or only of a part.  @shared: it is a file's
+	 * memory, which the kernel may take out of the page tables and bring back; such a page
+	 * counts as changed.
 	 */
-	bool (*collect)(struct tracker *t, uint64_t start, uint64_t end,
+	bool (*collect)(struct tracker *t, uint64_t start, uint64_t end, bool shared,
 			tracker_changed_fn *changed, void *opaque, bool *ret_armed,
 			struct mfd_error *err);
 	bool (*end)(struct tracker *t, struct mfd_error *err);

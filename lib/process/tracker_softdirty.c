@@ -81,7 +81,7 @@ static bool soft_dirty_report(const struct tracker_soft_dirty *t, uint64_t start
 	return true;
 }
 
-static bool soft_dirty_collect(struct tracker *tracker, uint64_t start, uint64_t end,
+static bool soft_dirty_collect(struct tracker *tracker, uint64_t start, uint64_t end, bool shared,
 			       tracker_changed_fn *changed, void *opaque, bool *ret_armed,
 			       struct mfd_error *err)
 {
@@ -89,8 +89,9 @@ static bool soft_dirty_collect(struct tracker *tracker, uint64_t start, uint64_t
 	uint64_t count;
 	ssize_t got;
 
-	*ret_armed = true;
-	for (; start < end; start += count * t->page_bytes) {
+	/* What was in the page tables and is not any more has lost its bits. */
+	*ret_armed = !shared;
+	for (; !shared && start < end; start += count * t->page_bytes) {
 		count = (end - start) / t->page_bytes;
 		if (count > SOFT_DIRTY_WINDOW)
 			count = SOFT_DIRTY_WINDOW;

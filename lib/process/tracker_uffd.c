@@ -36,7 +36,7 @@ static bool uffd_begin(struct tracker *tracker, struct mfd_error *err)
 	return true;
 }
 
-static bool uffd_collect(struct tracker *tracker, uint64_t start, uint64_t end,
+static bool uffd_collect(struct tracker *tracker, uint64_t start, uint64_t end, bool shared,
 			 tracker_changed_fn *changed, void *opaque, bool *ret_armed,
 			 struct mfd_error *err)
 {
@@ -49,7 +49,8 @@ static bool uffd_collect(struct tracker *tracker, uint64_t start, uint64_t end,
 		.vec = (uintptr_t)t->region,
 		.vec_len = UFFD_REGIONS,
 		.category_mask = PAGE_IS_WRITTEN,
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		/* Without these an empty entry counts as written to, and is marked. */
+		.category_anyof_mask = shared ? 0 : PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_WRITTEN,
 	};
 	int n;

@@ -94,6 +94,13 @@ struct source_process_options {
  */
 bool source_process_new(const struct source_process_options *options, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
+/*
+ * The file at @path, which a process has mapped and shares, as a raw image of all of it; @path as /proc/PID/maps has it, without
+ * " (deleted)".  The filter is not used.  Errors: as above; MFD_NO_INPUT also where nothing of that name is mapped, or not shared.
+ */
+bool source_shared_new(const struct source_process_options *options, const char *path, struct source **ret,
+		       struct mfd_error *err) MFD_MUST_CHECK;
+
 /* Shared filler for the slot `report` of sources that know nothing more. */
 void source_report_nothing(const struct source *s, struct mfd_stats *ret);
 

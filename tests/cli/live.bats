@@ -128,3 +128,64 @@ is_of_one_moment() {
 		[ "$(wc -l <send.err)" -eq 1 ]
 	done
 }
+
+# ---- Shared memory. ----
+
+# guest MIB: a virtual machine whose memory is the file ram, and which writes to it all the time.
+guest() {
+	command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64"
+	command -v python3 >/dev/null || skip "no python3"
+	python3 "$BATS_TEST_DIRNAME/../process/guest.py" boot
+	spawn target qemu-system-x86_64 -accel tcg -display none -nodefaults -machine pc,memory-backend=ram -m "$1" \
+		-object "memory-backend-file,id=ram,size=$1M,mem-path=$T/ram,share=on" -drive "file=$T/boot,format=raw"
+	TAKEN=${PID[target]}
+	until_true "$PATIENCE" guest_writes || fail "the guest does not run"
+}
+
+guest_writes() {
+	python3 "$BATS_TEST_DIRNAME/../process/guest.py" passes ram 2>/dev/null
+}
+
+@test "the memory of a virtual machine that runs on is of one moment, live and frozen" {
+	guest 64
+	for how in --live --freeze=all; do
+		move "pid:$TAKEN:$T/ram" image "$how" --json=send.json
+		python3 "$BATS_TEST_DIRNAME/../process/guest.py" check image
+		[ "$(stat -c %s image)" -eq $((64 << 20)) ]
+		[ "$(field send.json downtime_ns)" -gt 0 ]
+		kill -0 "$TAKEN"
+		rm image
+	done
+}
+
+@test "shared memory that another process has mapped too: compared by hashes, and right" {
+	guest 64
+	python3 -c 'import mmap, sys, time
+f = open(sys.argv[1], "r+b")
+m = mmap.mmap(f.fileno(), 0)
+m[40 << 20] = 1
+open(sys.argv[2], "w").write("ready")
+n = 0
+while True:
+    n += 1
+    m[(40 << 20) + n % 2000 * 4096] = n % 251
+' ram other.ready &
+	PID[other]=$!
+	until_true "$PATIENCE" test -s other.ready
+	move "pid:$TAKEN:$T/ram" image --live --rounds 3
+	python3 "$BATS_TEST_DIRNAME/../process/guest.py" check image
+}
+
+@test "shared memory: what is not mapped, not shared, or a filter: refused" {
+	guest 64
+	PORT=1
+	send send "pid:$TAKEN:/no/such/file"
+	ends send 66
+	send send "pid:$TAKEN:$(readlink -f "$(command -v qemu-system-x86_64)")"
+	ends send 66
+	says send '*does not share it*'
+	send send "pid:$TAKEN:$T/ram" --all
+	ends send 64
+	send send "pid:$TAKEN:ram"
+	ends send 64
+}

@@ -29,7 +29,7 @@ static struct mfd_stats half_way(void)
 		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB, .bytes_wire = 223696213,
 		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000,
 		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .backend = "zstd",
-		.hash = UINT64_C(0x0123456789abcdef), .downtime_ns = MFD_UNKNOWN,
+		.hash = UINT64_C(0x0123456789abcdef), .downtime_ns = MFD_UNKNOWN, .tracker = "",
 	};
 }
 
@@ -155,7 +155,7 @@ static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 {
 	struct mfd_stats s = {
 		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none", .committed = true,
-		.downtime_ns = MFD_UNKNOWN,
+		.downtime_ns = MFD_UNKNOWN, .tracker = "",
 	};
 	char text[SUMMARY_TEXT];
 
@@ -189,7 +189,7 @@ static void the_summary_fits_with_the_largest_numbers(void **state)
 
 	(void)state;
 	memset(&s, 0xff, sizeof(s));
-	s.method = s.backend = "zstd";
+	s.method = s.backend = s.tracker = "zstd";
 	s.level = -7;
 	s.committed = true;
 	s.bytes_image = UINT64_MAX - 1;
@@ -300,7 +300,7 @@ static void an_unknown_size_has_neither_a_percentage_nor_a_time_left(void **stat
 
 static void before_the_session_there_is_only_the_phase(void **state)
 {
-	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" };
+	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .tracker = "", .method = "", .backend = "" };
 	struct progress p = { 0 };
 	char text[PROGRESS_TEXT];
 
@@ -416,7 +416,7 @@ static void the_summary_event_has_its_keys(void **state)
 	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
 			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":1,\"failovers\":0,"
 			    "\"elapsed_ns\":910000000,\"flush_ns\":10000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
-			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,\"per_channel\":[{\"packets\":1,\"bytes\":2,"
+			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,\"tracker\":null,\"stopped_ns\":0,\"dirty_rate\":0,\"round_pages\":[],\"per_channel\":[{\"packets\":1,\"bytes\":2,"
 			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
 			    "\"wait_handoff_ns\":7}]}\n");
 	free(got);
@@ -429,7 +429,7 @@ static void a_summary_of_128_channels_is_one_line(void **state)
 
 	(void)state;
 	memset(&s, 0xff, sizeof(s));
-	s.method = s.backend = "zstd";
+	s.method = s.backend = s.tracker = "zstd";
 	s.committed = true;
 	s.channels = MFD_MAX_CHANNELS;
 	got = json_of(speak_summary, &s);
@@ -450,10 +450,44 @@ static void a_downtime_that_is_known_is_a_number(void **state)
 	free(got);
 }
 
+/* A transfer of @rounds rounds, round i of 100 + i pages. */
+static struct mfd_stats live(unsigned rounds)
+{
+	struct mfd_stats s = done();
+
+	s.tracker = "userfaultfd";
+	s.rounds = rounds;
+	s.stopped_ns = 7;
+	s.dirty_rate = 20100000;
+	for (unsigned i = 0; i < MFD_MAX_ROUNDS; i++)
+		s.round_pages[i] = 100 + i;
+	return s;
+}
+
+static void a_live_copy_names_its_rounds(void **state)
+{
+	struct mfd_stats s = live(3);
+	char text[SUMMARY_TEXT], *got;
+
+	(void)state;
+	assert_true(summary_live(&s, text));
+	assert_string_equal(text, "live: 3 rounds of 100, 101 and 102 pages, 20.1 MB/s changing, found by userfaultfd");
+	got = json_of(speak_summary, &s);
+	assert_non_null(strstr(got, "\"tracker\":\"userfaultfd\",\"stopped_ns\":7,\"dirty_rate\":20100000,"
+				    "\"round_pages\":[100,101,102],"));
+	free(got);
+	s = live(100);
+	assert_true(summary_live(&s, text));
+	assert_string_equal(text, "live: 100 rounds of 100, 101, 102, 103, ... 196, 197, 198 and 199 pages, "
+				  "20.1 MB/s changing, found by userfaultfd");
+	s = done();
+	assert_false(summary_live(&s, text));
+}
+
 static void speak_error(struct json *j, const void *what)
 {
 	const struct mfd_stats s = { .bytes_image = MFD_UNKNOWN, .downtime_ns = MFD_UNKNOWN,
-				     .method = "", .backend = "" };
+				     .tracker = "", .method = "", .backend = "" };
 
 	event_error(j, &s, what);
 }
@@ -467,7 +501,7 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\",\"resumable\":false,"
 			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":0,\"failovers\":0,"
 			    "\"elapsed_ns\":0,\"flush_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
-			    "\"committed\":false,\"downtime_ns\":null,\"per_channel\":[]}\n");
+			    "\"committed\":false,\"downtime_ns\":null,\"tracker\":null,\"stopped_ns\":0,\"dirty_rate\":0,\"round_pages\":[],\"per_channel\":[]}\n");
 	free(got);
 }
 
@@ -512,6 +546,7 @@ int main(void)
 		cmocka_unit_test(the_summary_event_has_its_keys),
 		cmocka_unit_test(a_summary_of_128_channels_is_one_line),
 		cmocka_unit_test(a_downtime_that_is_known_is_a_number),
+		cmocka_unit_test(a_live_copy_names_its_rounds),
 		cmocka_unit_test(an_error_before_the_session_knows_no_size_and_no_method),
 		cmocka_unit_test(a_lost_line_is_remembered_and_nothing_follows_it),
 	};
