@@ -13,7 +13,7 @@ case $seconds in
 '' | *[!0-9]* | 0*) echo "usage: fuzz.sh [SECONDS [TARGET...]]" >&2; exit 64 ;;
 esac
 shift $(($# > 0))
-[ $# -gt 0 ] || set -- preamble packet message method session
+[ $# -gt 0 ] || set -- preamble packet hashes message method session
 
 command -v clang >/dev/null || { echo "fuzz.sh: clang is missing (Debian: clang, libclang-rt-14-dev)" >&2; exit 69; }
 cmake --preset fuzz -DBUILD_TESTING=ON >/dev/null || exit 1

@@ -264,6 +264,46 @@ static void make_payloads(const char *dir)
 	}
 }
 
+/* ---- hashes ---- */
+
+/* The target's first byte, then a frame of @count pages, each @every-th with a hash. */
+static void make_list(const char *dir, const char *name, struct wire_hashes h, uint32_t every)
+{
+	static uint8_t raw[1 + WIRE_HASHES_BYTES + WIRE_MAX_HASHES_BODY];
+	uint64_t has[BITMAP_WORDS(WIRE_MAX_HASHES)] = { 0 };
+	uint8_t *body = raw + 1 + WIRE_HASHES_BYTES;
+
+	if (h.kind == WIRE_HASHES_LIST) {
+		for (uint32_t i = 0; i < h.count; i += every)
+			bitmap_set(has, i);
+		h.hashes = bitmap_count(has, (uint32_t)h.count);
+		memset(body, 0x5a, WIRE_MAX_HASHES_BODY);
+		wire_put_hashes_map(has, (uint32_t)h.count, body);
+		h.body_hash = hash_bytes(body, wire_hashes_body_bytes(&h));
+	}
+	wire_put_hashes(&h, raw + 1);
+	save(dir, "hashes", name, raw, 1 + WIRE_HASHES_BYTES + wire_hashes_body_bytes(&h));
+}
+
+static void make_kept(const char *dir)
+{
+	uint8_t raw[3 + WIRE_MAX_KEPT_BYTES] = { 1, 0, 69 };
+	const uint64_t kept[2] = { UINT64_C(0xf0f0f0f0f0f0f0f0), 0x30 };
+
+	save(dir, "hashes", "kept", raw, 3 + wire_put_kept(kept, 77, 70, raw + 3));
+}
+
+static void make_hashes(const char *dir)
+{
+	make_list(dir, "list", (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .first = 1024, .count = 100 }, 3);
+	make_list(dir, "none-in-list", (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .count = 64 }, 65);
+	make_list(dir, "zero", (struct wire_hashes){ .kind = WIRE_HASHES_ZERO, .count = UINT64_C(1) << 30 }, 1);
+	make_list(dir, "unknown", (struct wire_hashes){ .kind = WIRE_HASHES_NONE, .first = 7, .count = 9 }, 1);
+	make_list(dir, "beat", (struct wire_hashes){ .kind = WIRE_HASHES_BEAT }, 1);
+	make_list(dir, "end", (struct wire_hashes){ .kind = WIRE_HASHES_END }, 1);
+	make_kept(dir);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc != 2) {
@@ -272,6 +312,7 @@ int main(int argc, char **argv)
 	}
 	make_preambles(argv[1]);
 	make_packets(argv[1]);
+	make_hashes(argv[1]);
 	make_hellos(argv[1]);
 	make_reports(argv[1]);
 	make_problems(argv[1]);
