@@ -32,7 +32,8 @@ bool again_cancelled(struct again *a)
 
 bool again_is_worth(const struct mfd_error *err)
 {
-	return err->status == MFD_TRY_AGAIN || err->status == MFD_DATA || err->status == MFD_UNAVAILABLE;
+	return err->status == MFD_TRY_AGAIN || err->status == MFD_DATA ||
+	       err->status == MFD_UNAVAILABLE;
 }
 
 uint64_t again_next_pause(struct again *a, bool progress)
@@ -40,13 +41,15 @@ uint64_t again_next_pause(struct again *a, bool progress)
 	if (progress || !a->pause_ms)
 		a->pause_ms = AGAIN_FIRST_MS;
 	else if (a->pause_ms < AGAIN_LONGEST_MS)
-		a->pause_ms = a->pause_ms * 2 < AGAIN_LONGEST_MS ? a->pause_ms * 2 : AGAIN_LONGEST_MS;
+		a->pause_ms =
+			a->pause_ms * 2 < AGAIN_LONGEST_MS ? a->pause_ms * 2 : AGAIN_LONGEST_MS;
 	return a->pause_ms;
 }
 
 bool again_pause(struct again *a, uint64_t ms)
 {
-	return event_wait_fd(&a->cancelled, -1, 0, clock_ns() + ms * CLOCK_NS_PER_MS) != EVENT_STOPPED;
+	return event_wait_fd(&a->cancelled, -1, 0, clock_ns() + ms * CLOCK_NS_PER_MS) !=
+	       EVENT_STOPPED;
 }
 
 void again_keep_locked(struct again *a, const struct mfd_stats *stats)

@@ -41,7 +41,10 @@ bool again_cancelled(struct again *a);
  */
 bool again_is_worth(const struct mfd_error *err);
 
-/* How long to wait now: AGAIN_FIRST_MS, doubled each time up to AGAIN_LONGEST_MS; anew after @progress. */
+/*
+ * How long to wait now: AGAIN_FIRST_MS, doubled each time up to AGAIN_LONGEST_MS; anew after
+ * @progress.
+ */
 uint64_t again_next_pause(struct again *a, bool progress);
 
 /* Wait; false when cancelled. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public API's receiving half: validates what the user chose, opens the sink and introduces it to a session; and to another one when that
- * was lost (--resume).
+ * The public API's receiving half: validates what the user chose, opens the sink and introduces it
+ * to a session; and to another one when that was lost (--resume).
  */
 #include "mfd.h"
 
@@ -21,7 +21,7 @@
 
 struct mfd_recv {
 	const struct mfd_recv_options *options;
-	struct recv_params params;   /* its listener is none: each session has a duplicate of ours */
+	struct recv_params params; /* its listener is none: each session has a duplicate of ours */
 	struct listener listener;
 	struct again again;          /* its lock guards `session` and `finished` */
 	struct sink *sink;
@@ -31,7 +31,8 @@ struct mfd_recv {
 	struct recv_finished image;  /* then */
 };
 
-static bool parse_allow(const struct mfd_recv_options *o, struct mfd_recv *recv, struct mfd_error *err)
+static bool parse_allow(const struct mfd_recv_options *o, struct mfd_recv *recv,
+			struct mfd_error *err)
 {
 	recv->allow = calloc(o->allow_count + 1, sizeof(*recv->allow));
 	if (!recv->allow)
@@ -50,11 +51,16 @@ static bool recv_check(const struct mfd_recv_options *o, struct mfd_error *err)
 	if (o->listen && !address_parse(o->listen, true, true, &address, err))
 		return false;
 	if (!strcmp(o->output, "-"))
-		return error_set(err, MFD_USAGE, "-: pages arrive out of order, so the output must be a file, a block device or null:");
+		return error_set(err, MFD_USAGE,
+				 "-: pages arrive out of order, so the output must be a file, a "
+				 "block device or null:");
 	if (!strcmp(o->output, "null:") && (o->verify || o->basis || o->delta || o->resume))
-		return error_set(err, MFD_USAGE, "null: keeps nothing, so --verify, --basis, --delta and --resume are for files and devices");
+		return error_set(err, MFD_USAGE,
+				 "null: keeps nothing, so --verify, --basis, --delta and --resume "
+				 "are for files and devices");
 	if (o->max_channels < 1 || o->max_channels > MFD_MAX_CHANNELS)
-		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed", MFD_MAX_CHANNELS);
+		return error_set(err, MFD_USAGE, "max channels: 1 to %u are allowed",
+				 MFD_MAX_CHANNELS);
 	if (o->congestion && !congestion_check(o->congestion, err))
 		return false;
 	return shared_check_timeout(o->timeout_ms, err);
@@ -64,21 +70,33 @@ static bool open_sink(const struct mfd_recv *recv, struct sink **ret, struct mfd
 {
 	const struct mfd_recv_options *o = recv->options;
 	const struct sink_file_options file = {
-		/* What we have put in place ourselves may be replaced, and is the basis; what fails then leaves nothing. */
-		.force = o->force || recv->finished, .resume = o->resume && !recv->finished,
+		/*
+		 * What we have put in place ourselves may be replaced, and is the basis; what fails
+		 * then leaves nothing.
+		 */
+		.force = o->force || recv->finished,
+		.resume = o->resume && !recv->finished,
 		.basis = recv->finished && !o->inplace ? o->output : o->basis,
-		.inplace = o->inplace, .no_fsync = o->no_fsync, .reread = o->verify, .cache = o->cache,
+		.inplace = o->inplace,
+		.no_fsync = o->no_fsync,
+		.reread = o->verify,
+		.cache = o->cache,
 		.delta = o->delta || (o->resume && o->inplace),
 	};
 
-	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err) : sink_null_new(ret, err);
+	return strcmp(o->output, "null:") ? sink_file_new(o->output, &file, ret, err)
+					  : sink_null_new(ret, err);
 }
 
-/* All that is opened, named or removed from now on; what a later feature needs is one more line here. */
+/*
+ * All that is opened, named or removed from now on; what a later feature needs is one more line
+ * here.
+ */
 static bool confine(const struct mfd_recv *recv, int *ret_abi, struct mfd_error *why)
 {
 	const struct confine_rule rules[] = {
-		{ NULL, recv->sink->directory, CONFINE_READ | CONFINE_WRITE | CONFINE_CREATE | CONFINE_REMOVE },
+		{ NULL, recv->sink->directory,
+		  CONFINE_READ | CONFINE_WRITE | CONFINE_CREATE | CONFINE_REMOVE },
 		{ NULL, recv->sink->file, CONFINE_READ | CONFINE_WRITE },
 		/* Opened once more by each session that resumes. */
 		{ recv->options->resume ? recv->options->basis : NULL, -1, CONFINE_READ },
@@ -93,8 +111,8 @@ static bool confine(const struct mfd_recv *recv, int *ret_abi, struct mfd_error 
 }
 
 /*
- * Between the session and its user.  Who is told the port may write it down, so confinement comes right after that; and nobody has
- * been heard yet.
+ * Between the session and its user.  Who is told the port may write it down, so confinement comes
+ * right after that; and nobody has been heard yet.
  */
 static void notice_and_confine(void *opaque, const struct mfd_notice *n)
 {
@@ -122,16 +140,21 @@ static bool recv_open_port(struct mfd_recv *recv, struct mfd_error *err)
 
 	if (!o->listen)
 		return listen_inherit(o->listen_fds, o->listen_fd_count, &recv->listener, err);
-	return address_parse(o->listen, true, true, &address, err) && listen_open(&address, o->family, &recv->listener, err);
+	return address_parse(o->listen, true, true, &address, err) &&
+	       listen_open(&address, o->family, &recv->listener, err);
 }
 
-/* Who resumes listens in between sessions too; else whoever knocks when the image is there is turned away. */
+/*
+ * Who resumes listens in between sessions too; else whoever knocks when the image is there is
+ * turned away.
+ */
 static bool recv_listen(struct mfd_recv *recv, struct listener *ret, struct mfd_error *err)
 {
 	const struct mfd_recv_options *o = recv->options;
 
 	if (!recv->listener.count &&
-	    (!recv_open_port(recv, err) || (o->congestion && !listener_congestion(&recv->listener, o->congestion, err))))
+	    (!recv_open_port(recv, err) ||
+	     (o->congestion && !listener_congestion(&recv->listener, o->congestion, err))))
 		return false;
 	if (o->resume)
 		return listener_share(&recv->listener, ret, err);
@@ -177,13 +200,20 @@ static void recv_unmake(struct mfd_recv *recv, bool committed)
 	recv->params.again = true;
 }
 
-static bool recv_begin(struct mfd_recv *recv, const struct mfd_recv_options *o, struct mfd_error *err)
+static bool recv_begin(struct mfd_recv *recv, const struct mfd_recv_options *o,
+		       struct mfd_error *err)
 {
 	recv->params = (struct recv_params){
-		.accept_timeout_ms = o->accept_timeout_ms, .timeout_ms = o->timeout_ms,
-		.workers = cpus_usable(), .verify = o->verify, .forget = o->cache != MFD_CACHE_KEEP, .resume = o->resume,
-		.max_channels = o->max_channels, .max_size = o->max_size ? o->max_size : UINT64_MAX,
-		.notice = notice_and_confine, .opaque = recv,
+		.accept_timeout_ms = o->accept_timeout_ms,
+		.timeout_ms = o->timeout_ms,
+		.workers = cpus_usable(),
+		.verify = o->verify,
+		.forget = o->cache != MFD_CACHE_KEEP,
+		.resume = o->resume,
+		.max_channels = o->max_channels,
+		.max_size = o->max_size ? o->max_size : UINT64_MAX,
+		.notice = notice_and_confine,
+		.opaque = recv,
 		.wrap = channel_wrap_nothing,
 	};
 	if (!again_init(&recv->again, err) || !recv_check(o, err) || !parse_allow(o, recv, err))
@@ -192,7 +222,8 @@ static bool recv_begin(struct mfd_recv *recv, const struct mfd_recv_options *o, 
 	return recv_make(recv, err);
 }
 
-bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret, struct mfd_error *err)
+bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret,
+		  struct mfd_error *err)
 {
 	struct mfd_recv *recv = calloc(1, sizeof(*recv));
 
@@ -207,15 +238,20 @@ bool mfd_recv_new(const struct mfd_recv_options *options, struct mfd_recv **ret,
 	return true;
 }
 
-/* After a session that was lost: another one.  False when there is to be none, for the reason in *err. */
+/*
+ * After a session that was lost: another one.  False when there is to be none, for the reason in
+ * *err.
+ */
 static bool recv_come_back(struct mfd_recv *recv, struct mfd_error *err)
 {
 	char text[MFD_ERROR_TEXT + 40];
 	struct mfd_error why;
 
-	if (!recv->options->resume || !recv_session_began(recv->session) || !again_is_worth(err) || again_cancelled(&recv->again))
+	if (!recv->options->resume || !recv_session_began(recv->session) || !again_is_worth(err) ||
+	    again_cancelled(&recv->again))
 		return false;
-	snprintf(text, sizeof(text), "%s%s; listening again", err->remote ? "remote: " : "", err->text);
+	snprintf(text, sizeof(text), "%s%s; listening again", err->remote ? "remote: " : "",
+		 err->text);
 	shared_warn(recv->options->notice, recv->options->opaque, text);
 	recv_unmake(recv, false);
 	if (recv_make(recv, &why))
@@ -225,8 +261,8 @@ static bool recv_come_back(struct mfd_recv *recv, struct mfd_error *err)
 }
 
 /*
- * The image is in place, and the sender may not know.  For as long as it may take it to notice and come back there is somebody to tell it; whatever
- * comes of that, our verdict stands.
+ * The image is in place, and the sender may not know.  For as long as it may take it to notice and
+ * come back there is somebody to tell it; whatever comes of that, our verdict stands.
  */
 static void recv_await_return(struct mfd_recv *recv)
 {
@@ -241,10 +277,12 @@ static void recv_await_return(struct mfd_recv *recv)
 	recv->params.remind_only = recv->options->inplace || strcmp(recv->sink->ops->kind, "file");
 	if (!recv->params.accept_timeout_ms || recv->params.accept_timeout_ms > wait_ms)
 		recv->params.accept_timeout_ms = wait_ms;
-	shared_warn(recv->options->notice, recv->options->opaque, "committed, but the sender may not know: listening for its return");
+	shared_warn(recv->options->notice, recv->options->opaque,
+		    "committed, but the sender may not know: listening for its return");
 	do {
 		recv_unmake(recv, true);
-	} while (recv_make(recv, &ignored) && recv_session_run(recv->session, &ignored) && !recv_session_confirmed(recv->session));
+	} while (recv_make(recv, &ignored) && recv_session_run(recv->session, &ignored) &&
+		 !recv_session_confirmed(recv->session));
 }
 
 bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
@@ -275,7 +313,8 @@ void mfd_recv_stats(struct mfd_recv *recv, struct mfd_stats *ret)
 	pthread_mutex_lock(&recv->again.lock);
 	if (recv->session && !recv->finished) {
 		recv_session_stats(recv->session, ret);
-		ret->resumable = recv->options->resume && !ret->committed && (ret->channels || recv->params.again);
+		ret->resumable = recv->options->resume && !ret->committed &&
+				 (ret->channels || recv->params.again);
 		again_add_locked(&recv->again, ret);
 	} else {
 		*ret = recv->again.last;

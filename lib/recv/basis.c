@@ -2,11 +2,11 @@
 /*
  * The threads that hash a basis and the one that sends the lists.
  *
- * Life of a range: a worker takes the next free place in the ring, looks where the next data is (one
- * worker at a time, so that ranges keep their order), hashes the pages into the place's frame, and
- * marks it ready; the writer sends the places in ring order and frees them.  A hole of at least a
- * range becomes one frame without hashes, however long it is.  A range that can't be read becomes one
- * that says so.
+ * Life of a range: a worker takes the next free place in the ring, looks where the next data is
+ * (one worker at a time, so that ranges keep their order), hashes the pages into the place's frame,
+ * and marks it ready; the writer sends the places in ring order and frees them.  A hole of at least
+ * a range becomes one frame without hashes, however long it is.  A range that can't be read becomes
+ * one that says so.
  *
  * Waiting: a worker for a free place, the writer for the next place to be ready (with a beat when
  * that takes long) and for the socket.  The door: `stop` with both conditions, and shutdown for the
@@ -52,13 +52,13 @@ struct recv_basis {
 	bool writing;
 
 	pthread_mutex_t lock;        /* Guards: */
-	pthread_cond_t room;         /* a place is free, or a worker has finished finding, or stop */
+	pthread_cond_t room; /* a place is free, or a worker has finished finding, or stop */
 	pthread_cond_t ready;        /* the next place is ready, or all is over */
 	uint64_t taken, sent;        /* ranges */
 	uint64_t next;               /* the page where the next range begins */
 	bool finding;                /* a worker is looking where that one ends */
 	bool stop;
-	struct range *ring;          /* [BASIS_RANGES]; a place taken and not ready is its worker's */
+	struct range *ring; /* [BASIS_RANGES]; a place taken and not ready is its worker's */
 
 	/* The writer only. */
 	uint64_t forgotten;          /* pages */
@@ -130,7 +130,9 @@ static struct range *take_place_locked(struct recv_basis *b)
 	return NULL;
 }
 
-/* Which pages the range is about.  Looking for data may take a disk's time, so not under the lock. */
+/*
+ * Which pages the range is about.  Looking for data may take a disk's time, so not under the lock.
+ */
 static void find_range(struct recv_basis *b, struct range *r)
 {
 	const uint64_t first = b->next; /* ours while `finding` */
@@ -188,7 +190,8 @@ static bool all_sent_locked(const struct recv_basis *b)
 static enum writing await_range(struct recv_basis *b)
 {
 	const uint64_t until = clock_ns() + b->beat_ns;
-	const struct timespec ts = { (time_t)(until / CLOCK_NS_PER_S), (long)(until % CLOCK_NS_PER_S) };
+	const struct timespec ts = { (time_t)(until / CLOCK_NS_PER_S),
+				     (long)(until % CLOCK_NS_PER_S) };
 	enum writing what;
 	int e = 0;
 
@@ -296,7 +299,8 @@ static bool start_threads(struct recv_basis *b, struct mfd_error *err)
 		if (e)
 			break;
 	}
-	return e == 0 || error_set_os(err, MFD_OS, e, "can't start the threads that hash the basis");
+	return e == 0 ||
+	       error_set_os(err, MFD_OS, e, "can't start the threads that hash the basis");
 }
 
 bool recv_basis_start(const struct basis_params *params, struct channel *channel,

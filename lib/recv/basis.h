@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Telling the sender what the output has already (man/mfd-wire.7, "Delta"): hashing threads walk
- * the basis, one range of pages each at a time, and a writing thread sends their lists in order on a
- * connection that carries nothing else.
+ * the basis, one range of pages each at a time, and a writing thread sends their lists in order on
+ * a connection that carries nothing else.
  *
  * How far they may be ahead: BASIS_RANGES ranges that are hashed and not sent; the rest is TCP's
  * flow control.  When the connection is lost they end, and the sender sends what it does not know;

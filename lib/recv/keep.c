@@ -54,7 +54,8 @@ bool recv_keep(struct recv_thread *t, const struct wire_packet *p, const uint64_
 		return false;
 	got = sum_kept(t, p, kept);
 	if (got != sum)
-		return error_set(err, MFD_DATA, "pages from %" PRIu64 ": the basis changed while it "
+		return error_set(err, MFD_DATA,
+				 "pages from %" PRIu64 ": the basis changed while it "
 				 "was used: hash %016" PRIx64 ", should be %016" PRIx64,
 				 p->first, got, sum);
 	for (i = 0; bitmap_next_run(copy, (uint32_t)p->count, &i, &n); i += n) {

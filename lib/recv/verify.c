@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A last look (--verify): the finished output, durable and out of the page cache, is read again by
- * several threads, and its image hash has to be the sender's.  The control thread beats on meanwhile.
+ * several threads, and its image hash has to be the sender's.  The control thread beats on
+ * meanwhile.
  */
 #include "recv/session.h"
 
@@ -31,7 +32,7 @@ struct verify {
 	pthread_mutex_t lock;        /* Guards: */
 	uint64_t next;               /* page */
 	uint64_t sum;
-	int failed;                  /* errno of a read; ENODATA: the output is shorter than it should be */
+	int failed; /* errno of a read; ENODATA: the output is shorter than it should be */
 };
 
 /* The next run of pages to look at; false when there is none, or no more should be. */
@@ -42,7 +43,10 @@ static bool verify_take(struct verify *v, uint64_t *ret_first, uint64_t *ret_end
 
 	pthread_mutex_lock(&v->lock);
 	if (v->next < v->pages) {
-		/* Holes are zeros, and those count nothing.  Where nobody knows of holes all is read. */
+		/*
+		 * Holes are zeros, and those count nothing.  Where nobody knows of holes all is
+		 * read.
+		 */
 		data = lseek(v->fd, (off_t)(v->next * PAGE_BYTES), SEEK_DATA);
 		if (data < 0 && errno == ENXIO)
 			v->next = v->pages;
@@ -59,7 +63,8 @@ static bool verify_take(struct verify *v, uint64_t *ret_first, uint64_t *ret_end
 }
 
 /* 0 or an errno. */
-static int verify_block(const struct verify *v, uint64_t first, uint32_t count, uint8_t *pages, uint64_t *sum)
+static int verify_block(const struct verify *v, uint64_t first, uint32_t count, uint8_t *pages,
+			uint64_t *sum)
 {
 	const uint64_t offset = first * PAGE_BYTES, left = v->size - offset;
 	const size_t bytes = (size_t)count * PAGE_BYTES, want = left < bytes ? (size_t)left : bytes;
@@ -88,7 +93,8 @@ static void *verify_main(void *verify)
 
 	while (!e && verify_take(v, &first, &end)) {
 		for (; !e && first < end; first += VERIFY_BLOCK) {
-			const uint64_t count = end - first < VERIFY_BLOCK ? end - first : VERIFY_BLOCK;
+			const uint64_t count =
+				end - first < VERIFY_BLOCK ? end - first : VERIFY_BLOCK;
 
 			e = verify_block(v, first, (uint32_t)count, pages, &sum);
 		}
@@ -105,7 +111,8 @@ static void *verify_main(void *verify)
 /* This thread and as many others as there are CPUs for. */
 static void verify_run(struct verify *v)
 {
-	unsigned wanted = v->session->params.workers ? v->session->params.workers : cpus_usable(), n;
+	unsigned wanted = v->session->params.workers ? v->session->params.workers : cpus_usable(),
+		 n;
 	pthread_t thread[VERIFY_THREADS];
 
 	if (wanted > VERIFY_THREADS)
@@ -120,7 +127,9 @@ static void verify_run(struct verify *v)
 
 bool recv_verify(struct recv_session *s, struct mfd_error *err)
 {
-	struct verify v = { .session = s, .size = s->end.size, .pages = batch_pages_of(s->end.size) };
+	struct verify v = { .session = s,
+			    .size = s->end.size,
+			    .pages = batch_pages_of(s->end.size) };
 
 	if (!s->sink->ops->settle(s->sink, s->end.size, &v.fd, err))
 		return false;
@@ -132,7 +141,9 @@ bool recv_verify(struct recv_session *s, struct mfd_error *err)
 	if (v.failed)
 		return error_set_os(err, MFD_IO, v.failed, "reading the output again");
 	if (v.sum != s->end.image_hash)
-		return error_set(err, MFD_DATA, "the output was read again and has hash %016" PRIx64 ", should be %016" PRIx64, v.sum,
-				 s->end.image_hash);
+		return error_set(err, MFD_DATA,
+				 "the output was read again and has hash %016" PRIx64
+				 ", should be %016" PRIx64,
+				 v.sum, s->end.image_hash);
 	return true;
 }

@@ -4,9 +4,9 @@
  *
  * Life of the match thread: it reads one frame after the other, waits until the walk has come near
  * enough for it to fit the window, stores it and wakes the producer.  It ends with the list, with
- * the door, or when the connection breaks, is silent for too long or speaks nonsense; then the window
- * says that nothing more will come.  None of that is an error of the session: pages that nobody
- * knows about are sent.
+ * the door, or when the connection breaks, is silent for too long or speaks nonsense; then the
+ * window says that nothing more will come.  None of that is an error of the session: pages that
+ * nobody knows about are sent.
  */
 #include "send/match.h"
 
@@ -54,12 +54,15 @@ static bool hear(struct match *m, uint8_t *bytes, size_t size)
 	bool end = false;
 
 	while (got < size) {
-		if (!m->channel->ops->recv_some(m->channel, bytes + got, size - got, &moved, &end, &ignored) || end)
+		if (!m->channel->ops->recv_some(m->channel, bytes + got, size - got, &moved, &end,
+						&ignored) ||
+		    end)
 			return false;
 		got += moved;
 		if (moved)
 			deadline = clock_deadline_ms(m->params.timeout_ms);
-		else if (event_wait_fd(m->params.stop, m->channel->ops->fd(m->channel), POLLIN, deadline) != EVENT_READY)
+		else if (event_wait_fd(m->params.stop, m->channel->ops->fd(m->channel), POLLIN,
+				       deadline) != EVENT_READY)
 			return false;
 	}
 	counter_add(m->params.bytes, size);
@@ -108,7 +111,9 @@ static bool take_pages(struct match *m, uint64_t first, uint32_t count, const ui
 	return ok;
 }
 
-/* A run of any length without hashes: what the walk has passed in one step, the rest in small ones. */
+/*
+ * A run of any length without hashes: what the walk has passed in one step, the rest in small ones.
+ */
 static bool take_run(struct match *m, uint64_t first, uint64_t count)
 {
 	const uint64_t end = first + count;
@@ -149,7 +154,8 @@ static bool take_frame(struct match *m, const struct wire_hashes *h)
 	if (h->kind != WIRE_HASHES_LIST)
 		return take_run(m, h->first, h->count);
 	return wire_get_hashes_map(h, m->body, has, &ignored) &&
-		take_pages(m, h->first, (uint32_t)h->count, has, m->body + 8 * BITMAP_WORDS(h->count));
+	       take_pages(m, h->first, (uint32_t)h->count, has,
+			  m->body + 8 * BITMAP_WORDS(h->count));
 }
 
 static void *match_main(void *match)
@@ -183,7 +189,8 @@ bool match_start(const struct match_params *params, struct channel *channel, str
 	}
 	m->params = *params;
 	m->channel = channel;
-	m->slot_bytes = sizeof(struct match_hashes) + (size_t)params->packet_pages * WIRE_STRONG_BYTES;
+	m->slot_bytes =
+		sizeof(struct match_hashes) + (size_t)params->packet_pages * WIRE_STRONG_BYTES;
 	m->slot = malloc(m->slot_bytes * params->slots);
 	m->hash = malloc((size_t)MATCH_WINDOW * WIRE_STRONG_BYTES);
 	pthread_mutex_init(&m->lock, NULL);
@@ -231,7 +238,8 @@ bool match_ready(struct match *m, uint64_t first, uint64_t count)
 
 	pthread_mutex_lock(&m->lock);
 	/*
-	 * The walk is at @first: saying so may be what makes room for what we wait for.  A batch never fills the window.
+	 * The walk is at @first: saying so may be what makes room for what we wait for.  A batch
+	 * never fills the window.
 	 */
 	if (first > m->low) {
 		m->low = first;
@@ -243,7 +251,8 @@ bool match_ready(struct match *m, uint64_t first, uint64_t count)
 }
 
 /* What the window has of page @first + i, for all @count of them. */
-static bool copy_locked(const struct match *m, uint64_t first, uint32_t count, struct match_hashes *ret)
+static bool copy_locked(const struct match *m, uint64_t first, uint32_t count,
+			struct match_hashes *ret)
 {
 	bool any = false;
 
@@ -293,11 +302,13 @@ void match_pages(const struct match *m, struct batch *batch, const uint8_t *page
 			continue;
 		if (bitmap_test(batch->match->has, i))
 			hash_strong(page, PAGE_BYTES, m->params.secret, WIRE_SECRET_BYTES, ours);
-		if (bitmap_test(batch->match->has, i) && !memcmp(ours, batch->match->hash[i], sizeof(ours))) {
+		if (bitmap_test(batch->match->has, i) &&
+		    !memcmp(ours, batch->match->hash[i], sizeof(ours))) {
 			bitmap_clear(batch->data, i);
 			bitmap_set(batch->kept, i);
 		} else {
-			batch->kept_sum -= hash_page(page, PAGE_BYTES, batch->region, batch->first + i);
+			batch->kept_sum -=
+				hash_page(page, PAGE_BYTES, batch->region, batch->first + i);
 		}
 	}
 }

@@ -3,12 +3,12 @@
  * Leaving out what the receiver has already (man/mfd-wire.7, "Delta").
  *
  *	match thread     reads the hash lists from their connection into a window of pages
- *	the producer     waits until the window knows about a batch, and copies that to a place that
+ *	match thread     reads the hash lists from their connection into a window
  *	                 belongs to the batch's slot (match_ready, match_fetch)
  *	sender threads   compare each page they have read with it (match_pages)
  *
- * The window moves on with the walk.  When the match thread has no room in it, it stops reading, and
- * TCP stops the receiver.  When the connection is lost or silent, what is not known is sent.
+ * The window moves on with the walk.  When the match thread has no room in it, it stops reading,
+ * and TCP stops the receiver.  When the connection is lost or silent, what is not known is sent.
  */
 #ifndef MFD_SEND_MATCH_H
 #define MFD_SEND_MATCH_H

@@ -45,7 +45,9 @@ bool sink_basis_any(const struct sink_basis *b);
 /* Pages from here on are not there. */
 uint64_t sink_basis_pages(const struct sink_basis *b);
 
-/* Any thread.  The first page from @page on that may hold data; @limit when there is none below it. */
+/*
+ * Any thread.  The first page from @page on that may hold data; @limit when there is none below it.
+ */
 uint64_t sink_basis_data(const struct sink_basis *b, uint64_t page, uint64_t limit);
 
 /*
