@@ -114,7 +114,8 @@ moved() {
 		for end in send recv; do
 			says "$end" "mfd-$end: *, 1 failover, hash *"
 			if [ -n "$verbose" ]; then
-				says "$end" "mfd-$end: channel 0: *connection *"
+				# The receiver may hear of it from the sender first.
+				grep -qE "^mfd-$end: channel 0: (.*connection |given up by the sender$)" "$end.err"
 				says "$end" "mfd-$end: channel 0: open again, generation 2"
 			else
 				! grep -q 'channel 0' "$end.err"
