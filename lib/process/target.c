@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/io.h"
 
 #define TARGET_PATH 64
@@ -146,6 +148,9 @@ static int target_class(pid_t pid)
 	return ident[EI_CLASS];
 }
 
+/* How long the threads of a process that has exited may take to go. */
+#define TARGET_LEAVING_MS 50
+
 /* Everything that can be found out without stopping it. */
 static bool target_check(pid_t pid, struct mfd_error *err)
 {
@@ -162,6 +167,12 @@ static bool target_check(pid_t pid, struct mfd_error *err)
 	if (pid == getpid())
 		return error_set(err, MFD_USAGE,
 				 "process %d is this one, which can't freeze itself", (int)pid);
+	/* Threads of one that exits go one after another, and their leader is seldom the last. */
+	for (unsigned i = 0; i < TARGET_LEAVING_MS && status.state == 'Z' && status.threads > 1; i++) {
+		nanosleep(&(struct timespec){ .tv_nsec = CLOCK_NS_PER_MS }, NULL);
+		if (!target_read_status(path, &status))
+			return error_set(err, MFD_NO_INPUT, "there is no process %d", (int)pid);
+	}
 	if (status.state == 'Z' && status.threads > 1)
 		return error_set(err, MFD_CONFIG,
 				 "process %d (%s) has lost its main thread, "
