@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Socket activation: a service manager listens, and starts us with its sockets when somebody knocks.
- * The protocol is that of sd_listen_fds(3): LISTEN_PID says who is meant, LISTEN_FDS how many there
- * are, from descriptor 3 on.
+ * Socket activation: a service manager listens, and starts us with its sockets when somebody
+ * knocks. The protocol is that of sd_listen_fds(3): LISTEN_PID says who is meant, LISTEN_FDS how
+ * many there are, from descriptor 3 on.
  */
 #ifndef MFD_CMD_ACTIVATION_H
 #define MFD_CMD_ACTIVATION_H

@@ -81,14 +81,17 @@ char *format_method(char ret[static FORMAT_TEXT], const struct mfd_stats *stats)
 {
 	const bool other = strcmp(stats->backend, stats->method) != 0;
 
-	/* Level 0: a method without levels, or, as the receiver sees it, one that changes its level. */
+	/*
+	 * Level 0: a method without levels, or, as the receiver sees it, one that changes its
+	 * level.
+	 */
 	if (stats->level && !strcmp(stats->method, "auto"))
 		snprintf(ret, FORMAT_TEXT, "auto up to level %d", stats->level);
 	else if (!stats->level)
 		snprintf(ret, FORMAT_TEXT, "%.12s", stats->method);
 	else
-		snprintf(ret, FORMAT_TEXT, "%.12s level %d%s%.12s%s", stats->method, stats->level, other ? " (" : "",
-			 other ? stats->backend : "", other ? ")" : "");
+		snprintf(ret, FORMAT_TEXT, "%.12s level %d%s%.12s%s", stats->method, stats->level,
+			 other ? " (" : "", other ? stats->backend : "", other ? ")" : "");
 	return ret;
 }
 

@@ -28,7 +28,10 @@ char *format_ratio(char ret[static FORMAT_TEXT], uint64_t bytes, uint64_t wire);
 /* "0:12", "1:02:03" */
 char *format_clock(char ret[static FORMAT_TEXT], uint64_t seconds);
 
-/* "none"; "auto up to level 9"; "zstd level 1"; "zlib level 1 (igzip)": the backend where it is not the method's own library */
+/*
+ * "none"; "auto up to level 9"; "zstd level 1"; "zlib level 1 (igzip)": the backend where it is not
+ * the method's own library
+ */
 char *format_method(char ret[static FORMAT_TEXT], const struct mfd_stats *stats);
 
 /* "1 channel", "8 channels" */

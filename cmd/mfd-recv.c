@@ -24,8 +24,8 @@ struct choice {
 
 /* Keys of options without a short form. */
 enum {
-	PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, BASIS, DELTA, VERIFY, RESUME, MAX_CHANNELS, MAX_SIZE,
-	ALLOW,
+	PORT_FILE = 0x100, ACCEPT_TIMEOUT, INPLACE, NO_FSYNC, BASIS, DELTA, VERIFY, RESUME,
+	MAX_CHANNELS, MAX_SIZE, ALLOW,
 };
 
 static const struct argp_option options[] = {
@@ -141,7 +141,8 @@ static error_t parse_more(int key, char *arg, struct argp_state *state)
 		if (!c->recv.listen && !c->activation.count)
 			common_fail(state, "--listen", "required: [HOST]:PORT, such as :7700");
 		if (c->recv.listen && c->activation.count)
-			common_fail(state, "--listen", "not allowed with sockets of a service manager (LISTEN_FDS)");
+			common_fail(state, "--listen",
+				    "not allowed with sockets of a service manager (LISTEN_FDS)");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

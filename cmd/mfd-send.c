@@ -14,7 +14,8 @@
 
 struct choice {
 	struct mfd_send_options send;
-	bool freeze, live_only, max_freeze; /* --freeze; --downtime or --rounds; --max-freeze: were given */
+	/* --freeze; --downtime or --rounds; --max-freeze: were given */
+	bool freeze, live_only, max_freeze;
 	struct common_options common;
 };
 
@@ -54,7 +55,8 @@ static const struct argp_option options[] = {
 	{ .name = "rounds", .key = ROUNDS, .arg = "N",
 	  .doc = "--live: or in round N, 2..100 (default 30)" },
 	{ .name = "max-freeze", .key = MAX_FREEZE, .arg = "DUR",
-	  .doc = "Let a process go on after DUR whatever happens (default 5s with --live, else 0: never so)" },
+	  .doc = "Let a process go on after DUR whatever happens (default 5s with "
+		 "--live, else 0: never so)" },
 	{ .name = "filter", .key = FILTER, .arg = "MASK",
 	  .doc = "Which mappings of a process, hexadecimal as in its coredump_filter, "
 		 "0..1ff (default: its own)" },
@@ -122,9 +124,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		c->send.method = arg;
 		return 0;
 	case 'l':
-		c->send.level = (int)common_integer(
-			state, "--level", arg, -1000, 1000,
-			"zlib levels are 1..9, zstd levels are -7..-1 and 1..19, auto levels are 1..19");
+		c->send.level = (int)common_integer(state, "--level", arg, -1000, 1000,
+						    "zlib levels are 1..9, zstd levels are -7..-1 "
+						    "and 1..19, auto levels are 1..19");
 		return 0;
 	case PACKET_SIZE:
 		c->send.packet_bytes = (uint32_t)common_size(state, "--packet-size", arg, 64 << 10,
@@ -138,8 +140,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case RETRY:
 		c->send.retries = MFD_RETRY_FOREVER;
 		if (strcmp(arg, "forever"))
-			c->send.retries = (unsigned)common_integer(state, "--retry", arg, 0, 1000000,
-								   "0 to 1000000 and forever are allowed");
+			c->send.retries =
+				(unsigned)common_integer(state, "--retry", arg, 0, 1000000,
+							 "0 to 1000000 and forever are allowed");
 		return 0;
 	case BWLIMIT:
 		if (!parse_rate(arg, &c->send.bytes_per_second) || !c->send.bytes_per_second)

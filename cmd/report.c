@@ -208,7 +208,8 @@ static void report_way_on_locked(struct report *r, const struct mfd_stats *stats
 	if (!stats->resumable || !r->command)
 		return;
 	console_line(&r->console, "%s; to go on: %s",
-		     r->subject.receiving ? "what has come is kept" : "the receiver keeps what it has",
+		     r->subject.receiving ? "what has come is kept"
+					  : "the receiver keeps what it has",
 		     r->command);
 }
 

@@ -24,13 +24,15 @@ static const char *summary_downtime(char text[static FORMAT_TEXT], uint64_t ns)
 }
 
 /* What the receiver had already, and what it cost to find that out; nothing where nobody asked. */
-static const char *summary_kept(const struct mfd_stats *stats, uint64_t pages, char ret[static SUMMARY_TEXT / 4])
+static const char *summary_kept(const struct mfd_stats *stats, uint64_t pages,
+				char ret[static SUMMARY_TEXT / 4])
 {
 	char hashes[FORMAT_TEXT];
 
 	ret[0] = '\0';
 	if (stats->bytes_hashes)
-		snprintf(ret, SUMMARY_TEXT / 4, "%u %% kept, %s of hashes and ", format_share(stats->pages_kept, pages),
+		snprintf(ret, SUMMARY_TEXT / 4, "%u %% kept, %s of hashes and ",
+			 format_share(stats->pages_kept, pages),
 			 format_bytes(hashes, (double)stats->bytes_hashes));
 	return ret;
 }
@@ -78,8 +80,8 @@ void summary_channel(const struct mfd_stats *stats, unsigned channel, char ret[s
 void summary_bound(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 {
 	static const char *const names[] = {
-		"reading the source", "writing the output", "zero test, hash and codec", "the network",
-		"waiting for work",
+		"reading the source", "writing the output", "zero test, hash and codec",
+		"the network",        "waiting for work",
 	};
 	uint64_t total[sizeof(names) / sizeof(names[0])] = { 0 };
 	unsigned most = 0;
@@ -136,6 +138,7 @@ bool summary_live(const struct mfd_stats *stats, char ret[static SUMMARY_TEXT])
 		return false;
 	summary_rounds(stats, rounds);
 	snprintf(ret, SUMMARY_TEXT, "live: %u rounds of %.150s pages, %s/s changing, found by %s",
-		 stats->rounds, rounds, format_bytes(rate, (double)stats->dirty_rate), stats->tracker);
+		 stats->rounds, rounds, format_bytes(rate, (double)stats->dirty_rate),
+		 stats->tracker);
 	return true;
 }

@@ -50,8 +50,8 @@ struct watch {
 bool watch_start(struct watch *w, struct report *report, struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * A new thread in the old one's place, so that it has the confinement of this one; no signal is lost.
- * After an error (MFD_OS) there is no watch any more: no watch_stop() then.
+ * A new thread in the old one's place, so that it has the confinement of this one; no signal is
+ * lost. After an error (MFD_OS) there is no watch any more: no watch_stop() then.
  */
 bool watch_renew(struct watch *w, struct mfd_error *err) MFD_MUST_CHECK;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Methods: how the data pages of a batch become the payload of a packet and back.  One vtable, one file per method; the shape of
- * send_prepare (pages in, IOVs out) is Peter Xu's refactoring of QEMU's multifd.  A method object belongs to one thread and keeps no
- * state from one packet to the next, so that any packet can be sent again, on another channel, in another order.
+ * Methods: how the data pages of a batch become the payload of a packet and back.  One vtable, one
+ * file per method; the shape of send_prepare (pages in, IOVs out) is Peter Xu's refactoring of
+ * QEMU's multifd.  A method object belongs to one thread and keeps no state from one packet to the
+ * next, so that any packet can be sent again, on another channel, in another order.
  */
 #ifndef MFD_METHOD_H
 #define MFD_METHOD_H
@@ -17,12 +18,16 @@
 /* Ids on the wire, and bits in masks of methods. */
 enum method_id { METHOD_NONE = 0, METHOD_ZLIB = 1, METHOD_ZSTD = 2, METHOD_LZ4_RESERVED = 3 };
 
-/* The most that the pages of one payload hold, decoded: 1024 pages of 4096 bytes, as a packet on the wire. */
+/*
+ * The most that the pages of one payload hold, decoded: 1024 pages of 4096 bytes, as a packet on
+ * the wire.
+ */
 #define METHOD_MAX_BYTES (UINT32_C(4) << 20)
 
 /* Pages of a batch as the sender thread holds them. */
 struct method_pages {
-	uint8_t *bytes;          /* page i at i * page_bytes; or, when packed, the data pages one behind another */
+	/* page i at i * page_bytes; or, when packed, the data pages one behind another */
+	uint8_t *bytes;
 	uint32_t page_bytes;
 	uint32_t count;          /* pages from the first to the last */
 	const uint64_t *data;    /* bitmap of those that hold data */
@@ -32,10 +37,12 @@ struct method_pages {
 
 /* The payload: what is to follow the header on the wire. */
 struct method_payload {
-	struct iovec *iov;       /* room for METHOD_IOVS(count) given by the caller; filled in by the method */
+	/* room for METHOD_IOVS(count) given by the caller; filled in by the method */
+	struct iovec *iov;
 	unsigned iovs;
 	uint32_t bytes;          /* in all of them; at most data_pages * page_bytes */
-	enum method_id id;       /* how it is coded: METHOD_NONE too when the coded form would not have been smaller */
+	/* how it is coded: METHOD_NONE too when the coded form would not have been smaller */
+	enum method_id id;
 };
 
 /* What became of a packet, and of those before it. */
@@ -63,8 +70,8 @@ struct method_ops {
 	bool level_zero;         /* is 0 a level? */
 
 	/*
-	 * The name of what does the work, coding at @level or decoding: "igzip", "zstd".  It lives for ever.  The method_own_ ones say
-	 * the method's own name.
+	 * The name of what does the work, coding at @level or decoding: "igzip", "zstd".  It lives
+	 * for ever.  The method_own_ ones say the method's own name.
 	 */
 	const char *(*encoder)(const struct method_ops *ops, int level);
 	const char *(*decoder)(const struct method_ops *ops);
@@ -86,11 +93,13 @@ struct method_ops {
 	void (*join)(struct method *m, struct method *with);
 
 	/*
-	 * Sender thread.  Code the data pages of @pages into @payload.  May move pages within pages->bytes so that they are packed, and then
-	 * says so in pages->packed.  The IOVs stay valid until the next call or until pages->bytes changes.  Pages that do not get smaller
+	 * Sender thread.  Code the data pages of @pages into @payload.  May move pages within
+	 * pages->bytes so that they are packed, and then says so in pages->packed.  The IOVs stay
+	 * valid until the next call or until pages->bytes changes.  Pages that do not get smaller
 	 * are no error: they go as they are.
 	 */
-	bool (*send_prepare)(struct method *m, struct method_pages *pages, struct method_payload *payload, struct mfd_error *err);
+	bool (*send_prepare)(struct method *m, struct method_pages *pages,
+			     struct method_payload *payload, struct mfd_error *err);
 
 	/*
 	 * Sender thread.  A packet is with the socket: that of the last send_prepare(), or one
@@ -99,10 +108,11 @@ struct method_ops {
 	void (*sent)(struct method *m, const struct method_sent *sent);
 
 	/*
-	 * Receiver thread.  Decode @size bytes at @payload into exactly @bytes bytes at @ret; anything else is MFD_DATA.  Never writes beyond,
-	 * whatever the payload says.
+	 * Receiver thread.  Decode @size bytes at @payload into exactly @bytes bytes at @ret;
+	 * anything else is MFD_DATA.  Never writes beyond, whatever the payload says.
 	 */
-	bool (*recv_pages)(struct method *m, const uint8_t *payload, size_t size, uint8_t *ret, size_t bytes, struct mfd_error *err);
+	bool (*recv_pages)(struct method *m, const uint8_t *payload, size_t size, uint8_t *ret,
+			   size_t bytes, struct mfd_error *err);
 
 	void (*free)(struct method *m);
 };
@@ -118,15 +128,16 @@ extern const struct method_ops method_none, method_zlib, method_zstd;
 extern const struct method_ops method_auto;
 
 /*
- * By name ("zstd") or id; NULL if unknown.  method_at(0..) lists those with an id of their own, which are what a receiver needs; NULL behind
- * the last.
+ * By name ("zstd") or id; NULL if unknown.  method_at(0..) lists those with an id of their own,
+ * which are what a receiver needs; NULL behind the last.
  */
 const struct method_ops *method_by_name(const char *name);
 const struct method_ops *method_by_id(unsigned id);
 const struct method_ops *method_at(unsigned i);
 
 /* MFD_USAGE with the range in its text unless @level is one of @ops's. */
-bool method_check_level(const struct method_ops *ops, int level, struct mfd_error *err) MFD_MUST_CHECK;
+bool method_check_level(const struct method_ops *ops, int level,
+			struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
  * The rest is for methods.
@@ -149,7 +160,10 @@ void method_coded(struct method_payload *payload, enum method_id id, uint8_t *by
 /* Move the data pages together at the front of pages->bytes, in their order, unless packed. */
 void method_pack(struct method_pages *pages);
 
-/* May @size coded bytes stand for @bytes bytes of pages?  MFD_DATA unless 0 < size < bytes <= METHOD_MAX_BYTES. */
+/*
+ * May @size coded bytes stand for @bytes bytes of pages?  MFD_DATA unless 0 < size < bytes <=
+ * METHOD_MAX_BYTES.
+ */
 bool method_check_sizes(const struct method_ops *ops, size_t size, size_t bytes,
 			struct mfd_error *err) MFD_MUST_CHECK;
 

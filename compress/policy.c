@@ -311,7 +311,8 @@ static void policy_choose(struct policy *p)
 	 */
 	const bool starts = p->rung < POLICY_START || p->age < POLICY_START_NS;
 	const unsigned last = starts ? POLICY_START : p->rung + 1;
-	double best = policy_predict(p, &now, p->rung) * (p->rung ? POLICY_HYSTERESIS : POLICY_LEAVE);
+	double best = policy_predict(p, &now, p->rung) *
+		      (p->rung ? POLICY_HYSTERESIS : POLICY_LEAVE);
 	unsigned rung = p->rung;
 
 	for (unsigned i = policy_lightest(p); i <= p->top && i <= last; i++) {
@@ -399,7 +400,8 @@ static bool policy_due(const struct policy *p)
 
 	if (!p->rung && p->asleep < POLICY_LITTLE_ASLEEP * p->wall)
 		return false;
-	if (first && p->samples == POLICY_FIRST_SAMPLES && p->asleep < POLICY_FIRST_ASLEEP * p->wall)
+	if (first && p->samples == POLICY_FIRST_SAMPLES &&
+	    p->asleep < POLICY_FIRST_ASLEEP * p->wall)
 		return true;
 	return p->since >= POLICY_DWELL_NS && p->samples >= POLICY_DWELL_SAMPLES;
 }

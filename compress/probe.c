@@ -32,7 +32,8 @@ static uint64_t probe_pairs(const struct probe *p)
 	uint64_t pairs = 0;
 
 	for (unsigned i = 0; i < 256; i++) {
-		const uint64_t n = (uint64_t)p->count[0][i] + p->count[1][i] + p->count[2][i] + p->count[3][i];
+		const uint64_t n = (uint64_t)p->count[0][i] + p->count[1][i] + p->count[2][i] +
+				   p->count[3][i];
 
 		pairs += n * (n - !!n);
 	}
@@ -40,7 +41,8 @@ static uint64_t probe_pairs(const struct probe *p)
 }
 
 /* Where data page @nth is, from page *at on, which is data page *passed. */
-static const uint8_t *probe_page(const struct method_pages *pages, uint32_t nth, uint32_t *at, uint32_t *passed)
+static const uint8_t *probe_page(const struct method_pages *pages, uint32_t nth, uint32_t *at,
+				 uint32_t *passed)
 {
 	uint32_t run;
 
@@ -68,7 +70,8 @@ bool probe_incompressible(const struct method_pages *pages)
 		/*
 		 * Another place in each page: headers and trailers do not stand for all of it.
 		 */
-		probe_add(&p, probe_page(pages, nth, &at, &passed) + (size_t)(i * 7 % places) * PROBE_PIECE);
+		probe_add(&p, probe_page(pages, nth, &at, &passed) +
+				      (size_t)(i * 7 % places) * PROBE_PIECE);
 	}
 	return probe_pairs(&p) < random + random / 20;
 }

@@ -3,9 +3,9 @@
  * Method zlib: one zlib stream (RFC 1950) per packet, by the best backend there is for the level.
  *
  * Per thread, packets of 256 KiB of a Debian guest's memory, MB/s and ratio: level 1 is igzip's
- * (860, 3.02) before libdeflate's (250, 3.13) before zlib's (110, 3.07).  From level 2 on libdeflate
- * is about twice as fast as zlib and its streams are smaller by 1 to 3 %.  libdeflate decodes 1300 to
- * 1450, zlib 440 to 560.
+ * (860, 3.02) before libdeflate's (250, 3.13) before zlib's (110, 3.07).  From level 2 on
+ * libdeflate is about twice as fast as zlib and its streams are smaller by 1 to 3 %.  libdeflate
+ * decodes 1300 to 1450, zlib 440 to 560.
  */
 #include "compress/zlib_backend.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * zlib streams by ISA-L's igzip: level 1 only, nearly eight times as fast as zlib's and within
- * 2 % of its size.  It codes only: libdeflate decodes faster than ISA-L does (1.3 against 1.1 GB/s).
+ * 2 % of its size.  It codes only: libdeflate decodes faster than ISA-L does (1.3 against 1.1
+ * GB/s).
  *
  * ISA-L's levels are not zlib's.  Its level 2 takes 2 % more CPU time for 0.6 % fewer bytes, its
  * level 3 twice the time for 1.3 %, and zlib's and libdeflate's level 2 are smaller than both.
@@ -18,7 +19,8 @@ struct zlib_igzip {
 	struct method method;
 	size_t max_bytes; /* the room in coded */
 	struct isal_zstream stream;
-	_Alignas(16) uint8_t tables[ISAL_DEF_LVL1_DEFAULT]; /* hashes, and tokens of a block to be */
+	/* hashes, and tokens of a block to be */
+	_Alignas(16) uint8_t tables[ISAL_DEF_LVL1_DEFAULT];
 	uint8_t coded[];
 };
 

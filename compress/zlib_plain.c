@@ -108,8 +108,8 @@ static bool zlib_plain_holds_more(struct zlib_plain *z)
 	return z->stream.avail_out == 0;
 }
 
-static bool zlib_plain_recv_pages(struct method *m, const uint8_t *payload, size_t size, uint8_t *ret,
-			    size_t bytes, struct mfd_error *err)
+static bool zlib_plain_recv_pages(struct method *m, const uint8_t *payload, size_t size,
+				  uint8_t *ret, size_t bytes, struct mfd_error *err)
 {
 	struct zlib_plain *z = (struct zlib_plain *)m;
 	z_stream *stream = &z->stream;

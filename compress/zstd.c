@@ -59,7 +59,8 @@ bool zstd_set_level(struct method *m, int level, struct mfd_error *err)
 {
 	size_t code = zstd_tune((struct zstd_method *)m, level);
 
-	return !ZSTD_isError(code) || error_set(err, MFD_BUG, "zstd: level %d: %s", level, ZSTD_getErrorName(code));
+	return !ZSTD_isError(code) ||
+	       error_set(err, MFD_BUG, "zstd: level %d: %s", level, ZSTD_getErrorName(code));
 }
 
 static bool zstd_new_sender(int level, size_t max_bytes, struct method **ret,

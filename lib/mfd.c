@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public API's sending half: validates what the user chose, opens the source and introduces it to a session; and to another one when
- * that was lost (--retry).
+ * The public API's sending half: validates what the user chose, opens the source and introduces it
+ * to a session; and to another one when that was lost (--retry).
  */
 #include "mfd.h"
 
@@ -23,7 +23,9 @@
 
 #define MIN_PACKET_BYTES (64u << 10)
 
-/* 64 pages: a sender thread's working set then stays in L2 next to the other threads of its core. */
+/*
+ * 64 pages: a sender thread's working set then stays in L2 next to the other threads of its core.
+ */
 #define DEFAULT_PACKET_BYTES (1u << 20)
 
 /* More than these need more than one network path to be worth anything. */
@@ -49,7 +51,8 @@ struct mfd_send {
 	struct send_session *session; /* NULL between two */
 };
 
-static bool send_check(const struct mfd_send_options *o, struct send_params *ret, struct mfd_error *err)
+static bool send_check(const struct mfd_send_options *o, struct send_params *ret,
+		       struct mfd_error *err)
 {
 	const uint32_t packet = o->packet_bytes ? o->packet_bytes : DEFAULT_PACKET_BYTES;
 	struct address address;
@@ -71,7 +74,9 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 	if (packet < MIN_PACKET_BYTES || packet > BATCH_MAX_BYTES)
 		return error_set(err, MFD_USAGE, "packet size: 64K to 4M are allowed");
 	if (!ret->method)
-		return error_set(err, MFD_USAGE, "method %s is unknown: auto, none, zlib and zstd are there", o->method);
+		return error_set(err, MFD_USAGE,
+				 "method %s is unknown: auto, none, zlib and zstd are there",
+				 o->method);
 	ret->level = o->level == MFD_LEVEL_DEFAULT ? ret->method->level_default : o->level;
 	if (o->level != MFD_LEVEL_DEFAULT && !method_check_level(ret->method, o->level, err))
 		return false;
@@ -89,7 +94,8 @@ static bool is_process(const char *image)
 }
 
 /* *ret_path: what follows the ID, from its slash on, or "". */
-static bool parse_process(const char *image, pid_t *ret, const char **ret_path, struct mfd_error *err)
+static bool parse_process(const char *image, pid_t *ret, const char **ret_path,
+			  struct mfd_error *err)
 {
 	const char *digits = image + strlen(PROCESS_PREFIX);
 	char *end;
@@ -97,14 +103,19 @@ static bool parse_process(const char *image, pid_t *ret, const char **ret_path, 
 
 	errno = 0;
 	pid = strtol(digits, &end, 10);
-	if (*digits < '1' || *digits > '9' || (*end && (*end != ':' || end[1] != '/')) || errno || pid > INT_MAX)
-		return error_set(err, MFD_USAGE, "%s: pid:PID is a process by its ID, pid:PID:/PATH a file it has mapped", image);
+	if (*digits < '1' || *digits > '9' || (*end && (*end != ':' || end[1] != '/')) || errno ||
+	    pid > INT_MAX)
+		return error_set(err, MFD_USAGE,
+				 "%s: pid:PID is a process by its ID, pid:PID:/PATH a file it has "
+				 "mapped",
+				 image);
 	*ret_path = *end ? end + 1 : end;
 	*ret = (pid_t)pid;
 	return true;
 }
 
-static bool open_process(const struct mfd_send_options *o, struct source **ret, struct mfd_error *err)
+static bool open_process(const struct mfd_send_options *o, struct source **ret,
+			 struct mfd_error *err)
 {
 	struct source_process_options process = {
 		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
@@ -124,16 +135,20 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret, 
 	if (!*path)
 		return source_process_new(&process, ret, err);
 	if (o->filter_given)
-		return error_set(err, MFD_USAGE, "%s is no core file: filter is for pid:PID", o->image);
+		return error_set(err, MFD_USAGE, "%s is no core file: filter is for pid:PID",
+				 o->image);
 	return source_shared_new(&process, path, ret, err);
 }
 
-static bool open_source(const struct mfd_send_options *o, struct source **ret, struct mfd_error *err)
+static bool open_source(const struct mfd_send_options *o, struct source **ret,
+			struct mfd_error *err)
 {
 	if (is_process(o->image))
 		return open_process(o, ret, err);
 	if (o->filter_given || o->max_freeze_ms || o->live)
-		return error_set(err, MFD_USAGE, "%s is no process: filter, freeze and live are for pid:PID", o->image);
+		return error_set(err, MFD_USAGE,
+				 "%s is no process: filter, freeze and live are for pid:PID",
+				 o->image);
 	if (strcmp(o->image, "-"))
 		return source_file_new(o->image, o->cache, ret, err);
 	return source_stream_new(STDIN_FILENO, ret, err);
@@ -145,7 +160,8 @@ static bool send_make(struct mfd_send *send, struct mfd_error *err)
 	const struct mfd_send_options *o = send->options;
 	struct send_session *session;
 
-	if (!open_source(o, &send->source, err) || !send_session_new(&send->params, send->source, &session, err))
+	if (!open_source(o, &send->source, err) ||
+	    !send_session_new(&send->params, send->source, &session, err))
 		return false;
 	pthread_mutex_lock(&send->again.lock);
 	send->session = session;
@@ -178,7 +194,8 @@ static void send_unmake(struct mfd_send *send)
 	send->source = NULL;
 }
 
-bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret, struct mfd_error *err)
+bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
+		  struct mfd_error *err)
 {
 	struct send_params params;
 	struct mfd_send *send;
@@ -198,18 +215,24 @@ bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
 	return true;
 }
 
-static void send_warn_again(const struct mfd_send *send, const struct mfd_error *err, unsigned left, uint64_t pause_ms)
+static void send_warn_again(const struct mfd_send *send, const struct mfd_error *err, unsigned left,
+			    uint64_t pause_ms)
 {
 	char text[MFD_ERROR_TEXT + 80], tries[40] = "";
 
 	if (left != MFD_RETRY_FOREVER)
 		snprintf(tries, sizeof(tries), ", %u %s left", left, left == 1 ? "try" : "tries");
-	snprintf(text, sizeof(text), "%s%s; again in %.2f s%s", err->remote ? "remote: " : "", err->text, (double)pause_ms / 1000, tries);
+	snprintf(text, sizeof(text), "%s%s; again in %.2f s%s", err->remote ? "remote: " : "",
+		 err->text, (double)pause_ms / 1000, tries);
 	shared_warn(send->options->notice, send->options->opaque, text);
 }
 
-/* Is there to be another session after one that failed with @err?  What a pipe has given can't be read once more. */
-static bool send_may_come_back(struct mfd_send *send, const struct mfd_stats *stats, unsigned left, struct mfd_error *err)
+/*
+ * Is there to be another session after one that failed with @err?  What a pipe has given can't be
+ * read once more.
+ */
+static bool send_may_come_back(struct mfd_send *send, const struct mfd_stats *stats, unsigned left,
+			       struct mfd_error *err)
 {
 	if (!left || !again_is_worth(err) || again_cancelled(&send->again))
 		return false;
@@ -225,7 +248,10 @@ static bool send_progress(const struct mfd_stats *stats)
 	return stats->bytes_done / PAGE_BYTES > stats->pages_kept + stats->pages_zero;
 }
 
-/* After a session that failed: wait, and make another one.  False when there is to be none, for the reason in *err. */
+/*
+ * After a session that failed: wait, and make another one.  False when there is to be none, for the
+ * reason in *err.
+ */
 static bool send_come_back(struct mfd_send *send, unsigned *left, struct mfd_error *err)
 {
 	struct mfd_stats stats;
@@ -282,7 +308,8 @@ void mfd_send_stats(struct mfd_send *send, struct mfd_stats *ret)
 	pthread_mutex_lock(&send->again.lock);
 	if (send->session) {
 		send_session_stats(send->session, ret);
-		ret->resumable = ret->channels && !ret->committed && send_session_resumable(send->session);
+		ret->resumable = ret->channels && !ret->committed &&
+				 send_session_resumable(send->session);
 		again_add_locked(&send->again, ret);
 	} else {
 		*ret = send->again.last;

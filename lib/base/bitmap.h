@@ -38,8 +38,8 @@ uint32_t bitmap_count(const uint64_t *map, uint32_t bits);
 bool bitmap_within(const uint64_t *part, const uint64_t *whole, uint32_t bits);
 
 /*
- * The next run of set bits at or after *first: true with *first and *ret_count, false when there is none before @bits.
- * Walk all runs with: for (i = 0; bitmap_next_run(map, bits, &i, &n); i += n)
+ * The next run of set bits at or after *first: true with *first and *ret_count, false when there is
+ * none before @bits. Walk all runs with: for (i = 0; bitmap_next_run(map, bits, &i, &n); i += n)
  */
 bool bitmap_next_run(const uint64_t *map, uint32_t bits, uint32_t *first, uint32_t *ret_count);
 

@@ -26,7 +26,8 @@ static struct landlock_ruleset confine_handled(int abi)
 	if (abi >= 3)
 		r.handled_access_fs |= LANDLOCK_ACCESS_FS_TRUNCATE;
 	if (abi >= 4)
-		r.handled_access_net = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
+		r.handled_access_net = LANDLOCK_ACCESS_NET_BIND_TCP |
+				       LANDLOCK_ACCESS_NET_CONNECT_TCP;
 	if (abi >= 5)
 		r.handled_access_fs |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
 	if (abi >= 6)
@@ -40,7 +41,8 @@ static uint64_t confine_access(unsigned rights, bool directory)
 	uint64_t access = 0;
 
 	if (rights & CONFINE_READ)
-		access |= LANDLOCK_ACCESS_FS_READ_FILE | (directory ? LANDLOCK_ACCESS_FS_READ_DIR : 0);
+		access |= LANDLOCK_ACCESS_FS_READ_FILE |
+			  (directory ? LANDLOCK_ACCESS_FS_READ_DIR : 0);
 	if (rights & CONFINE_WRITE)
 		access |= LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE;
 	if (directory && (rights & CONFINE_CREATE))
@@ -61,7 +63,9 @@ static int confine_add(int ruleset, uint64_t handled, int fd, unsigned rights)
 	beneath.allowed_access = confine_access(rights, S_ISDIR(st.st_mode)) & handled;
 	if (!beneath.allowed_access)
 		return 0;
-	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0 ? 0 : errno;
+	return syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0) == 0
+		       ? 0
+		       : errno;
 }
 
 /* 0 or an errno. */
@@ -77,7 +81,8 @@ static int confine_add_rule(int ruleset, uint64_t handled, const struct confine_
 	return confine_add(ruleset, handled, fd, rule->rights);
 }
 
-bool confine_thread(const struct confine_rule *rules, size_t count, int *ret_abi, struct mfd_error *why)
+bool confine_thread(const struct confine_rule *rules, size_t count, int *ret_abi,
+		    struct mfd_error *why)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	int e = abi < 0 ? errno : 0;

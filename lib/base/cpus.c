@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Usable CPUs: sched_getaffinity(2), and cgroup v2's cpu.max.  A container often sees all CPUs and is stopped for the rest of each period
- * once it has used its quota; threads beyond the quota only wait for each other.
+ * Usable CPUs: sched_getaffinity(2), and cgroup v2's cpu.max.  A container often sees all CPUs and
+ * is stopped for the rest of each period once it has used its quota; threads beyond the quota only
+ * wait for each other.
  */
 #include "base/cpus.h"
 
@@ -23,7 +24,8 @@ static unsigned quota_of(const char *file)
 	if (!f)
 		return cpus;
 	/* "max 100000" when unlimited: no number to read. */
-	if (fscanf(f, "%llu %llu", &quota, &period) == 2 && period && (quota + period - 1) / period < UINT_MAX)
+	if (fscanf(f, "%llu %llu", &quota, &period) == 2 && period &&
+	    (quota + period - 1) / period < UINT_MAX)
 		cpus = (unsigned)((quota + period - 1) / period);
 	fclose(f);
 	return cpus ? cpus : 1;
@@ -55,7 +57,8 @@ static unsigned cgroup_quota(void)
 
 	own_group(group);
 	for (;;) {
-		snprintf(file, sizeof(file), "%s%s/cpu.max", CGROUP_ROOT, strcmp(group, "/") ? group : "");
+		snprintf(file, sizeof(file), "%s%s/cpu.max", CGROUP_ROOT,
+			 strcmp(group, "/") ? group : "");
 		quota = quota_of(file);
 		if (quota < least)
 			least = quota;

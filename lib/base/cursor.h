@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sticky cursor over bytes, to decode and encode messages without casts: reading or writing past the end sets `bad` and
- * from then on reads give 0 and writes go nowhere, so that one test at the end of a message covers all its fields.
- * (The habit is s2n-tls's stuffer; all numbers are big-endian.)
+ * A sticky cursor over bytes, to decode and encode messages without casts: reading or writing past
+ * the end sets `bad` and from then on reads give 0 and writes go nowhere, so that one test at the
+ * end of a message covers all its fields. (The habit is s2n-tls's stuffer; all numbers are
+ * big-endian.)
  */
 #ifndef MFD_BASE_CURSOR_H
 #define MFD_BASE_CURSOR_H
@@ -17,7 +18,10 @@ struct cursor {
 	bool bad;
 };
 
-/* Over @size bytes at @bytes, which the caller keeps alive.  The reading form promises never to write through it. */
+/*
+ * Over @size bytes at @bytes, which the caller keeps alive.  The reading form promises never to
+ * write through it.
+ */
 struct cursor cursor_writer(uint8_t *bytes, size_t size);
 struct cursor cursor_reader(const uint8_t *bytes, size_t size);
 

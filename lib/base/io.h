@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loops over system calls on descriptors: short transfers continued, EINTR retried.  They report errno, not mfd_error:
- * only the caller knows which file it was and what that means.
+ * Loops over system calls on descriptors: short transfers continued, EINTR retried.  They report
+ * errno, not mfd_error: only the caller knows which file it was and what that means.
  */
 #ifndef MFD_BASE_IO_H
 #define MFD_BASE_IO_H
@@ -23,7 +23,10 @@ int io_pwrite(int fd, const void *bytes, size_t size, uint64_t offset) MFD_MUST_
 /* Write all @size bytes to a stream; 0 or an errno. */
 int io_write(int fd, const void *bytes, size_t size) MFD_MUST_CHECK;
 
-/* Drop @done bytes from the front of @iov[0..count): the first entry that still holds any, with its base moved on. */
+/*
+ * Drop @done bytes from the front of @iov[0..count): the first entry that still holds any, with its
+ * base moved on.
+ */
 struct iovec *io_advance(struct iovec *iov, unsigned *count, size_t done);
 
 /* close(2) that keeps errno and takes -1. */

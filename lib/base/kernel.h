@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel offers and the headers of Debian 12 (Linux 6.1) do not have yet: numbers and structs of its user-space
- * interface, under the kernel's own names.  That they are defined here does not mean that the running kernel knows them:
- * whoever uses one tries it and has something else to fall back on.
+ * What the kernel offers and the headers of Debian 12 (Linux 6.1) do not have yet: numbers and
+ * structs of its user-space interface, under the kernel's own names.  That they are defined here
+ * does not mean that the running kernel knows them: whoever uses one tries it and has something
+ * else to fall back on.
  */
 #ifndef MFD_BASE_KERNEL_H
 #define MFD_BASE_KERNEL_H
@@ -15,8 +16,9 @@
 #include <sys/ioctl.h>
 
 /*
- * ioctl on /proc/PID/pagemap, since Linux 6.7: which pages of a range are what, as runs, and write-protect those that
- * were found in the same step (ioctl_pagemap_scan, Documentation/admin-guide/mm/pagemap.rst).
+ * ioctl on /proc/PID/pagemap, since Linux 6.7: which pages of a range are what, as runs, and
+ * write-protect those that were found in the same step (ioctl_pagemap_scan,
+ * Documentation/admin-guide/mm/pagemap.rst).
  */
 #ifndef PAGEMAP_SCAN
 
@@ -35,7 +37,7 @@ struct page_region {
 };
 
 #define PM_SCAN_WP_MATCHING (1 << 0)     /* write-protect the pages found */
-#define PM_SCAN_CHECK_WPASYNC (1 << 1)   /* EPERM where a mapping has no asynchronous write-protection */
+#define PM_SCAN_CHECK_WPASYNC (1 << 1)   /* EPERM: not write-protected asynchronously */
 
 struct pm_scan_arg {
 	__u64 size;              /* of this struct */
@@ -86,7 +88,10 @@ struct kernel_rseq_config {
 	__u32 pad;
 };
 
-/* Landlock (landlock(7)), by its ABI versions, which confine.c asks for: ABI 2 (Linux 5.19), 3 (6.2), 5 (6.10). */
+/*
+ * Landlock (landlock(7)), by its ABI versions, which confine.c asks for: ABI 2 (Linux 5.19), 3
+ * (6.2), 5 (6.10).
+ */
 #ifndef LANDLOCK_ACCESS_FS_REFER
 #define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
 #endif
@@ -109,7 +114,10 @@ struct kernel_rseq_config {
 #define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)
 #endif
 
-/* struct landlock_ruleset_attr as of ABI 6; an older kernel takes it as long as what it does not know is 0. */
+/*
+ * struct landlock_ruleset_attr as of ABI 6; an older kernel takes it as long as what it does not
+ * know is 0.
+ */
 struct landlock_ruleset {
 	uint64_t handled_access_fs;
 	uint64_t handled_access_net;

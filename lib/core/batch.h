@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch: a run of pages of one region, the unit that the producer hands to a sender thread, that a packet carries, and
- * that is acknowledged.  It says which pages; where their bytes are is the source's business.
+ * A batch: a run of pages of one region, the unit that the producer hands to a sender thread, that
+ * a packet carries, and that is acknowledged.  It says which pages; where their bytes are is the
+ * source's business.
  */
 #ifndef MFD_CORE_BATCH_H
 #define MFD_CORE_BATCH_H
@@ -11,7 +12,9 @@
 
 #include "base/bitmap.h"
 
-/* The unit of everything: zero test, hash, wire.  The same on machines whose own pages are larger. */
+/*
+ * The unit of everything: zero test, hash, wire.  The same on machines whose own pages are larger.
+ */
 #define PAGE_BYTES 4096u
 
 /* The most one batch may hold, so that every buffer has a bound: 1024 pages, 4 MiB. */
@@ -24,27 +27,42 @@ struct match_hashes; /* send/match.h */
 struct batch {
 	uint64_t id;             /* unique in the session, given by the producer */
 	uint64_t first;          /* page index in the region */
-	uint64_t count;          /* pages from first to the last one; at most BATCH_MAX_PAGES unless zero_run */
+	/* pages from first to the last one; at most BATCH_MAX_PAGES unless zero_run */
+	uint64_t count;
 	uint32_t region;
 	uint32_t round;
 
-	bool zero_run;           /* a run of zero pages of any length: the bitmaps and bytes are not used */
-	bool again;              /* was sent before, perhaps written in part: the receiver must write its zero pages too */
-	bool packed;             /* `bytes` holds the data pages one behind another, their zero test done */
+	/* a run of zero pages of any length: the bitmaps and bytes are not used */
+	bool zero_run;
+	/* was sent before, perhaps written in part: the receiver must write its zero pages too */
+	bool again;
+	/* `bytes` holds the data pages one behind another, their zero test done */
+	bool packed;
 
-	/* Bytes already read, from the session's pool (streams); NULL when the sender thread reads them from the source. */
+	/*
+	 * Bytes already read, from the session's pool (streams); NULL when the sender thread reads
+	 * them from the source.
+	 */
 	uint8_t *bytes;
 
-	/* What the receiver has of these pages, until the sender thread has compared; NULL: nothing is known. */
+	/*
+	 * What the receiver has of these pages, until the sender thread has compared; NULL: nothing
+	 * is known.
+	 */
 	const struct match_hashes *match;
 
 	uint64_t carried[BATCH_WORDS]; /* pages this batch speaks for; bit i is page first + i */
-	uint64_t data[BATCH_WORDS];    /* those of them that may hold data; the others are zero or kept.  Part of carried. */
-	uint64_t kept[BATCH_WORDS];    /* those that the receiver has already, as of when it was first sent.  Part of carried. */
+	/* those of them that may hold data; the others are zero or kept.  Part of carried. */
+	uint64_t data[BATCH_WORDS];
+	/* those that the receiver has already, as of when it was first sent.  Part of carried. */
+	uint64_t kept[BATCH_WORDS];
 	uint64_t kept_sum;             /* of the kept pages' hashes */
 };
 
-/* The totals of a round, each batch counted once.  Both ends keep them and compare (man/mfd-wire.7, "Totals"). */
+/*
+ * The totals of a round, each batch counted once.  Both ends keep them and compare (man/mfd-wire.7,
+ * "Totals").
+ */
 struct totals {
 	uint64_t packets;
 	uint64_t pages;          /* all pages spoken for, the zero ones too */

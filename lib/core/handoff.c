@@ -211,8 +211,9 @@ void handoff_give_back(struct handoff *h, struct sleeper *producer)
 	atomic_store_explicit(&h->done, done ^ bit, memory_order_release);
 
 	/*
-	 * Not for every slot: a producer that is woken for one fills it and sleeps again.  While more than half of the ring is ours another
-	 * wake is bound to come with one of those.  Relaxed: an old `fill` shows fewer, which costs a wake and loses none.
+	 * Not for every slot: a producer that is woken for one fills it and sleeps again.  While
+	 * more than half of the ring is ours another wake is bound to come with one of those.
+	 * Relaxed: an old `fill` shows fewer, which costs a wake and loses none.
 	 */
 	left = done ^ bit ^ atomic_load_explicit(&h->fill, memory_order_relaxed);
 	if ((unsigned)__builtin_popcount(left) <= HANDOFF_SLOTS / 2)

@@ -96,7 +96,10 @@ void handoff_request_sync(struct handoff *h);
 /* Producer.  The SYNC asked for last has been taken care of. */
 bool handoff_sync_idle(const struct handoff *h);
 
-/* Any thread, once or more often.  The sender thread leaves at its next token; jobs not yet taken stay in their slots. */
+/*
+ * Any thread, once or more often.  The sender thread leaves at its next token; jobs not yet taken
+ * stay in their slots.
+ */
 void handoff_request_exit(struct handoff *h);
 
 /*
@@ -106,12 +109,16 @@ void handoff_request_exit(struct handoff *h);
 void handoff_interrupt(struct handoff *h);
 
 /*
- * Sender thread.  Take one token and say what it is for; *ret_batch is the slot for HANDOFF_BATCH.  A token that finds no work is
- * a broken invariant and aborts: a deadlock later would be harder to find.
+ * Sender thread.  Take one token and say what it is for; *ret_batch is the slot for HANDOFF_BATCH.
+ * A token that finds no work is a broken invariant and aborts: a deadlock later would be harder to
+ * find.
  */
 enum handoff_job handoff_take(struct handoff *h, struct batch **ret_batch);
 
-/* Sender thread.  The slot taken last is finished with; wakes a sleeping producer when at least half of the ring is free. */
+/*
+ * Sender thread.  The slot taken last is finished with; wakes a sleeping producer when at least
+ * half of the ring is free.
+ */
 void handoff_give_back(struct handoff *h, struct sleeper *producer);
 
 /*

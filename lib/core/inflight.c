@@ -91,7 +91,8 @@ uint64_t inflight_acknowledged(const struct inflight *f)
 bool inflight_release(struct inflight_entry *entry)
 {
 	/*
-	 * Release permits the other side to count on our having finished reading.  pair: INFLIGHT_BYTES
+	 * Release permits the other side to count on our having finished reading.
+	 * pair: INFLIGHT_BYTES
 	 * Acquire permits the last one to give the bytes to somebody who writes them.
 	 * pair: INFLIGHT_BYTES
 	 */

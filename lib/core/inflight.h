@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one channel has in flight: the batches its sender thread has written, or is writing, and the receiver has not yet
- * acknowledged.  A ring of fixed depth; the sender thread adds at its head, the control thread retires at its tail as
- * acknowledgements come in.  When it is full the sender thread waits: an unacknowledged batch must never be forgotten, and its pool
- * bytes not be used again, because a lost channel sends it once more.
+ * What one channel has in flight: the batches its sender thread has written, or is writing, and the
+ * receiver has not yet acknowledged.  A ring of fixed depth; the sender thread adds at its head,
+ * the control thread retires at its tail as acknowledgements come in.  When it is full the sender
+ * thread waits: an unacknowledged batch must never be forgotten, and its pool bytes not be used
+ * again, because a lost channel sends it once more.
  */
 #ifndef MFD_CORE_INFLIGHT_H
 #define MFD_CORE_INFLIGHT_H
@@ -17,7 +18,10 @@
 #include "base/error.h"
 #include "core/batch.h"
 
-/* 256 packets of 256 KiB are 64 MiB per channel: eight of them fill 10 Gbit/s at 400 ms.  Larger packets fill more. */
+/*
+ * 256 packets of 256 KiB are 64 MiB per channel: eight of them fill 10 Gbit/s at 400 ms.  Larger
+ * packets fill more.
+ */
 #define INFLIGHT_DEPTH 256u
 
 struct inflight_entry {
@@ -26,8 +30,9 @@ struct inflight_entry {
 	struct totals totals;    /* of this one packet */
 
 	/*
-	 * Who still needs batch.bytes: the sender thread until send() has returned, the log until the acknowledgement.  Either may be last:
-	 * the receiver's answer can overtake the return from the call that sent the question.
+	 * Who still needs batch.bytes: the sender thread until send() has returned, the log until
+	 * the acknowledgement.  Either may be last: the receiver's answer can overtake the return
+	 * from the call that sent the question.
 	 */
 	_Atomic uint32_t holders;
 };
@@ -54,13 +59,16 @@ void inflight_destroy(struct inflight *f);
 /* Sender thread.  Wait for room; false if the door has been opened. */
 bool inflight_reserve(struct inflight *f) MFD_MUST_CHECK;
 
-/* Sender thread.  The entry reserved last, to be filled in, then published before the first byte is written. */
+/*
+ * Sender thread.  The entry reserved last, to be filled in, then published before the first byte is
+ * written.
+ */
 struct inflight_entry *inflight_next(struct inflight *f);
 void inflight_publish(struct inflight *f);
 
 /*
- * Sender thread when the packet is sent, control thread when it is acknowledged: this side needs the batch's bytes no more.  True for
- * the last of the two, which then owns them.
+ * Sender thread when the packet is sent, control thread when it is acknowledged: this side needs
+ * the batch's bytes no more.  True for the last of the two, which then owns them.
  */
 bool inflight_release(struct inflight_entry *entry) MFD_MUST_CHECK;
 
@@ -71,15 +79,20 @@ bool inflight_release(struct inflight_entry *entry) MFD_MUST_CHECK;
 uint64_t inflight_published(const struct inflight *f);
 uint64_t inflight_acknowledged(const struct inflight *f);
 
-/* Sender thread.  Take the next sequence number: gap-free from 0, for every packet of whatever kind. */
+/*
+ * Sender thread.  Take the next sequence number: gap-free from 0, for every packet of whatever
+ * kind.
+ */
 uint64_t inflight_take_sequence(struct inflight *f);
 
 /*
- * Control thread.  The receiver has written all packets below @written.  False if that is more than were ever started.  Calls
+ * Control thread.  The receiver has written all packets below @written.  False if that is more than
+ * were ever started.  Calls
  * @retired for each entry that leaves, oldest first; the entry is gone when it returns.
  */
 bool inflight_acknowledge(struct inflight *f, uint64_t written,
-			  void (*retired)(void *opaque, struct inflight_entry *entry), void *opaque) MFD_MUST_CHECK;
+			  void (*retired)(void *opaque, struct inflight_entry *entry),
+			  void *opaque) MFD_MUST_CHECK;
 
 /*
  * Any thread: let a waiting sender thread out; inflight_reserve() fails from now on, or until

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the user chose, and what he is told: the part of the public API that the layers below it need as well.  Filled once by
- * the caller, validated once by mfd_send_new() or mfd_recv_new(), const ever after.  lib/mfd.h includes this file.
+ * What the user chose, and what he is told: the part of the public API that the layers below it
+ * need as well.  Filled once by the caller, validated once by mfd_send_new() or mfd_recv_new(),
+ * const ever after.  lib/mfd.h includes this file.
  */
 #ifndef MFD_CORE_OPTIONS_H
 #define MFD_CORE_OPTIONS_H
@@ -35,18 +36,23 @@
 /* Which address family to use: both, or only one. */
 enum mfd_family { MFD_ANY_FAMILY, MFD_IPV4, MFD_IPV6 };
 
-/* What the transfer may leave in the page cache: as it comes, nothing, or nothing by way of O_DIRECT. */
+/*
+ * What the transfer may leave in the page cache: as it comes, nothing, or nothing by way of
+ * O_DIRECT.
+ */
 enum mfd_cache { MFD_CACHE_KEEP, MFD_CACHE_DROP, MFD_CACHE_DIRECT };
 
 enum mfd_phase { MFD_CONNECTING, MFD_MOVING, MFD_FLUSHING, MFD_FINISHED };
 
 enum mfd_notice_kind {
-	MFD_NOTICE_LISTENING,    /* number: the port.  Receiver, once, before anybody can connect. */
+	/* number: the port.  Receiver, once, before anybody can connect. */
+	MFD_NOTICE_LISTENING,
 	MFD_NOTICE_STARTED,      /* the session has begun; mfd_stats now knows channels and size */
 	MFD_NOTICE_DROPPED,      /* a stranger was turned away; text says who and why.  Receiver. */
 	MFD_NOTICE_CHANNEL,      /* a data connection was lost or replaced; text says which, why */
 	MFD_NOTICE_WARNING,      /* text: one line for the user */
-	MFD_NOTICE_CONFINED,     /* this thread and those it starts from now on are, or text says why not.  Receiver. */
+	/* this thread and those it starts from now on are, or text says why not.  Receiver. */
+	MFD_NOTICE_CONFINED,
 	MFD_NOTICE_DETAIL,       /* text: one line for a user who asked for more */
 };
 
@@ -56,11 +62,15 @@ struct mfd_notice {
 	const char *text;        /* never NULL, valid during the call */
 };
 
-/* Called by the thread inside mfd_send_run() or mfd_recv_run(), never by two at once; it must not block for long. */
+/*
+ * Called by the thread inside mfd_send_run() or mfd_recv_run(), never by two at once; it must not
+ * block for long.
+ */
 typedef void mfd_notice_fn(void *opaque, const struct mfd_notice *notice);
 
 struct mfd_send_options {
-	const char *image;       /* a regular file, a block device, "-" for standard input, or "pid:PID" */
+	/* a regular file, a block device, "-" for standard input, or "pid:PID" */
+	const char *image;
 	const char *address;     /* host:port, [v6]:port */
 	unsigned channels;       /* 1..128; 0: min(8, usable CPUs) */
 	const char *method;      /* "auto", "none", "zlib", "zstd" */
@@ -69,16 +79,21 @@ struct mfd_send_options {
 	uint64_t connect_timeout_ms; /* refused connections are retried as long */
 	uint64_t timeout_ms;     /* silence of the peer that ends the session; at least 100 */
 	uint64_t bytes_per_second; /* wire bytes, all channels together; 0: no limit */
-	unsigned retries;        /* sessions after one that was lost, in a row without progress; MFD_RETRY_FOREVER; 0: none */
+	/*
+	 * sessions after one that was lost, in a row without progress; MFD_RETRY_FOREVER; 0: none
+	 */
+	unsigned retries;
 	enum mfd_cache cache;    /* of a file or device; a stream is read as it comes */
 	const char *congestion;  /* of the data connections, such as "bbr"; NULL: the system's */
 	bool filter_given;       /* of a process: otherwise its own coredump_filter is taken */
-	unsigned filter;         /* which mappings are in the core, as core(5) has it; at most MFD_FILTER_ALL */
+	/* which mappings are in the core, as core(5) has it; at most MFD_FILTER_ALL */
+	unsigned filter;
 	uint64_t max_freeze_ms;  /* a process is never frozen for longer; 0: as long as it takes */
 	bool live;               /* copy a process while it runs, and freeze it for the rest */
 	uint64_t downtime_ms;    /* with live: freeze when the rest is copied within so long */
 	unsigned rounds;         /* with live: at most so many, 2..MFD_MAX_ROUNDS */
-	unsigned trackers;       /* with live: ways to find changes that may be tried, 1 userfaultfd, 2 soft-dirty */
+	/* with live: ways to find changes that may be tried, 1 userfaultfd, 2 soft-dirty */
+	unsigned trackers;
 	enum mfd_family family;
 	mfd_notice_fn *notice;   /* NULL: none */
 	void *opaque;
@@ -87,17 +102,23 @@ struct mfd_send_options {
 struct mfd_recv_options {
 	const char *output;      /* a regular file, a block device, or "null:" */
 	const char *listen;      /* :port, host:port, [v6]:port; port 0: any free one; NULL: */
-	const int *listen_fds;   /* [listen_fd_count], 1 or 2: listening TCP sockets, the library's from mfd_recv_new() on */
+	/* [listen_fd_count], 1 or 2: listening TCP sockets, the library's from mfd_recv_new() on */
+	const int *listen_fds;
 	size_t listen_fd_count;
 	uint64_t accept_timeout_ms; /* 0: wait for ever */
 	uint64_t timeout_ms;     /* as the sender's */
 	bool force;              /* replace what is there */
 	bool inplace;            /* write into the existing file rather than a temporary one */
 	bool no_fsync;
-	bool verify;             /* read the finished output again and compare its hash; not for null: */
-	const char *basis;       /* an older image: what it has need not travel; NULL: none; not for null: */
+	/* read the finished output again and compare its hash; not for null: */
+	bool verify;
+	/* an older image: what it has need not travel; NULL: none; not for null: */
+	const char *basis;
 	bool delta;              /* in place or a device: what is there is the basis */
-	bool resume;             /* keep what has come when a session fails, go on from it, and listen again; not for null: */
+	/*
+	 * keep what has come when a session fails, go on from it, and listen again; not for null:
+	 */
+	bool resume;
 	enum mfd_cache cache;
 	const char *congestion;  /* as the sender's, but of all connections */
 	unsigned max_channels;   /* 1..128 */
@@ -105,7 +126,8 @@ struct mfd_recv_options {
 	const char *const *allow; /* [allow_count] ADDR or ADDR/PREFIX; none: everybody */
 	size_t allow_count;
 	bool confine;            /* once listening; see mfd_recv_run() */
-	const char *confine_remove; /* a directory where the caller will still remove files; NULL: none */
+	/* a directory where the caller will still remove files; NULL: none */
+	const char *confine_remove;
 	enum mfd_family family;
 	mfd_notice_fn *notice;
 	void *opaque;
@@ -136,18 +158,23 @@ struct mfd_stats {
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
 	uint64_t failovers;      /* data connections that were lost, and survived */
-	uint64_t downtime_ns;    /* how long a process was frozen; MFD_UNKNOWN: not known yet, or there is none */
+	/* how long a process was frozen; MFD_UNKNOWN: not known yet, or there is none */
+	uint64_t downtime_ns;
 	uint64_t stopped_ns;     /* with live: stops before the last one, which is the downtime */
-	const char *tracker;     /* with live: how changes were found, userfaultfd, soft-dirty or hashes; otherwise "" */
+	/* with live: how changes were found, userfaultfd, soft-dirty or hashes; otherwise "" */
+	const char *tracker;
 	uint64_t dirty_rate;     /* with live: bytes per second that changed, as last seen */
 	uint64_t round_pages[MFD_MAX_ROUNDS]; /* with live: data pages handed out, by round */
 	unsigned channels;       /* 0 before the session began */
-	const char *method;      /* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
+	/* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
+	const char *method;
 	int level;
-	const char *backend;     /* what codes it here (sender) or decodes it (receiver): "igzip", "zstd"; "" as method */
+	/* what codes it here (sender) or decodes it (receiver): "igzip", "zstd"; "" as method */
+	const char *backend;
 	uint64_t hash;           /* the image hash; valid once committed */
 	bool committed;          /* the output is in place under its name */
-	bool resumable;          /* not committed, but the receiver keeps what it has got for another try */
+	/* not committed, but the receiver keeps what it has got for another try */
+	bool resumable;
 	struct mfd_channel_stats channel[MFD_MAX_CHANNELS];
 };
 

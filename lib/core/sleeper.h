@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The producer's one place to sleep.  Whatever it waits for (a slot, a sync, an acknowledgement, an error) is changed by some other
- * thread, which then calls sleeper_wake().  A wake can't be lost: the producer announces itself, fences, looks once more and only
- * then sleeps; the waker changes its word, fences and looks for an announcement.  One of the two sees the other (store buffering:
+ * The producer's one place to sleep.  Whatever it waits for (a slot, a sync, an acknowledgement, an
+ * error) is changed by some other thread, which then calls sleeper_wake().  A wake can't be lost:
+ * the producer announces itself, fences, looks once more and only then sleeps; the waker changes
+ * its word, fences and looks for an announcement.  One of the two sees the other (store buffering:
  * release and acquire alone would let both miss, also on x86).
  *
  *	for (;;) {                              // the only way to use it
@@ -23,7 +24,8 @@
 #include "base/error.h"
 
 struct sleeper {
-	_Atomic uint32_t announced; /* 1: set by the sleeping thread; back to 0 by whoever wakes it, or by itself */
+	/* 1: set by the sleeping thread; back to 0 by whoever wakes it, or by itself */
+	_Atomic uint32_t announced;
 	sem_t wake;                 /* one post for each 1 -> 0 by a waker */
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counters.  Each has one writing thread (relaxed load, add, relaxed store: no locked instruction); anyone may read a snapshot,
- * which is then a little old and never torn.  Nothing is synchronised through them, but for counter_publish().
+ * Counters.  Each has one writing thread (relaxed load, add, relaxed store: no locked instruction);
+ * anyone may read a snapshot, which is then a little old and never torn.  Nothing is synchronised
+ * through them, but for counter_publish().
  */
 #ifndef MFD_CORE_STATS_H
 #define MFD_CORE_STATS_H
@@ -13,7 +14,8 @@ typedef _Atomic uint64_t counter;
 
 static inline void counter_add(counter *c, uint64_t n)
 {
-	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n, memory_order_relaxed);
+	atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+			      memory_order_relaxed);
 }
 
 static inline void counter_set(counter *c, uint64_t n)
@@ -27,8 +29,9 @@ static inline uint64_t counter_get(const counter *c)
 }
 
 /*
- * The one exception: the time a session began, which says that what it is made of (channels, method, size) is set and stays.
- * Publishing permits readers that see a value other than 0 to read all of that.  pair: STATS_BEGAN
+ * The one exception: the time a session began, which says that what it is made of (channels,
+ * method, size) is set and stays. Publishing permits readers that see a value other than 0 to read
+ * all of that.  pair: STATS_BEGAN
  */
 static inline void counter_publish(counter *c, uint64_t n)
 {

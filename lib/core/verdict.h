@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a session ends.  Many threads may fail at once, most of them as a consequence: the verdict keeps the best reason.  A real
- * cause (ours, or the peer's ERROR) beats a cancel, which beats "connection lost"; of equals the first wins.
+ * How a session ends.  Many threads may fail at once, most of them as a consequence: the verdict
+ * keeps the best reason.  A real cause (ours, or the peer's ERROR) beats a cancel, which beats
+ * "connection lost"; of equals the first wins.
  *
- * Reporting does not open the door: it raises `attention`, and the one thread that minds it (the control thread; before there is one,
- * the session's main thread) decides when to, because a lost connection is believed only after the peer had time to say why.
+ * Reporting does not open the door: it raises `attention`, and the one thread that minds it (the
+ * control thread; before there is one, the session's main thread) decides when to, because a lost
+ * connection is believed only after the peer had time to say why.
  */
 #ifndef MFD_CORE_VERDICT_H
 #define MFD_CORE_VERDICT_H

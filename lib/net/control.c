@@ -93,7 +93,8 @@ static bool control_push(struct control *c, struct mfd_error *err)
 }
 
 /* A message that is here already. */
-static bool control_take(struct control *c, struct wire_message *ret, bool *ret_have, struct mfd_error *err)
+static bool control_take(struct control *c, struct wire_message *ret, bool *ret_have,
+			 struct mfd_error *err)
 {
 	size_t used;
 
@@ -103,7 +104,9 @@ static bool control_take(struct control *c, struct wire_message *ret, bool *ret_
 	if (used) {
 		c->in_used -= used;
 		memmove(c->in, c->in + used, c->in_used);
-		/* Whole messages count: a damaged length would else feed on heartbeats for minutes. */
+		/*
+		 * Whole messages count: a damaged length would else feed on heartbeats for minutes.
+		 */
 		c->heard_ns = clock_ns();
 		*ret_have = true;
 	}
@@ -117,11 +120,13 @@ static bool control_pull(struct control *c, bool *ret_any, struct mfd_error *err
 	bool end;
 
 	*ret_any = false;
-	if (!c->channel->ops->recv_some(c->channel, c->in + c->in_used, sizeof(c->in) - c->in_used, &moved, &end, err))
+	if (!c->channel->ops->recv_some(c->channel, c->in + c->in_used, sizeof(c->in) - c->in_used,
+					&moved, &end, err))
 		return false;
 	if (end) {
 		if (c->in_used)
-			return error_set(err, MFD_TRY_AGAIN, "connection closed in the middle of a message");
+			return error_set(err, MFD_TRY_AGAIN,
+					 "connection closed in the middle of a message");
 		return error_set(err, MFD_TRY_AGAIN, "connection closed by the peer");
 	}
 	if (moved) {
@@ -153,8 +158,9 @@ static bool control_poll(struct control *c, const struct event *attention, uint6
 	return poll(p, 2, clock_poll_ms(until)) > 0 && p[1].revents;
 }
 
-enum control_event control_wait(struct control *c, const struct event *attention, uint64_t deadline_ns,
-				struct wire_message *ret, struct mfd_error *err)
+enum control_event control_wait(struct control *c, const struct event *attention,
+				uint64_t deadline_ns, struct wire_message *ret,
+				struct mfd_error *err)
 {
 	for (;;) {
 		bool have, any, raised;
@@ -171,7 +177,10 @@ enum control_event control_wait(struct control *c, const struct event *attention
 		if (!control_push(c, err)) {
 			struct mfd_error ignored;
 
-			/* What the peer said last is read even when nothing can be sent to it any more. */
+			/*
+			 * What the peer said last is read even when nothing can be sent to it any
+			 * more.
+			 */
 			if (control_pull(c, &any, &ignored) && any)
 				continue;
 			return CONTROL_LOST;
@@ -179,7 +188,8 @@ enum control_event control_wait(struct control *c, const struct event *attention
 
 		now = clock_ns();
 		if (now >= control_silent_at(c)) {
-			error_set(err, MFD_TRY_AGAIN, "no sign of life from the peer for %.1f s", (double)c->silence_ns / 1e9);
+			error_set(err, MFD_TRY_AGAIN, "no sign of life from the peer for %.1f s",
+				  (double)c->silence_ns / 1e9);
 			return CONTROL_LOST;
 		}
 		if (now >= c->next_beat_ns) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control connection as both ends run it: frames in, frames out, the rhythm of heartbeats and the peer's silence, all in
- * one poll(2).  One thread owns a struct control; it never blocks anywhere else.
+ * The control connection as both ends run it: frames in, frames out, the rhythm of heartbeats and
+ * the peer's silence, all in one poll(2).  One thread owns a struct control; it never blocks
+ * anywhere else.
  */
 #ifndef MFD_NET_CONTROL_H
 #define MFD_NET_CONTROL_H
@@ -15,12 +16,16 @@
 #include "net/channel.h"
 #include "wire/wire.h"
 
-/* Room for some of the longest messages; a peer that does not read any more only loses acknowledgements, which are cumulative. */
+/*
+ * Room for some of the longest messages; a peer that does not read any more only loses
+ * acknowledgements, which are cumulative.
+ */
 #define CONTROL_OUT_BYTES (8 * WIRE_MAX_FRAME)
 
 struct control {
 	struct channel *channel;     /* owned */
-	uint64_t silence_ns;         /* the peer is gone when it has said nothing for so long; CLOCK_NEVER: wait for ever */
+	/* the peer is gone when it has said nothing for so long; CLOCK_NEVER: wait for ever */
+	uint64_t silence_ns;
 	uint64_t beat_ns;            /* how often we have to speak */
 	uint64_t heard_ns;           /* when the peer last did */
 	uint64_t next_beat_ns;
@@ -30,14 +35,21 @@ struct control {
 	uint8_t out[CONTROL_OUT_BYTES];
 };
 
-/* Heap-allocated because of its buffers; owns @channel from now on, also on failure.  Until control_begin() it knows no rhythm. */
-bool control_new(struct channel *channel, struct control **ret, struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * Heap-allocated because of its buffers; owns @channel from now on, also on failure.  Until
+ * control_begin() it knows no rhythm.
+ */
+bool control_new(struct channel *channel, struct control **ret,
+		 struct mfd_error *err) MFD_MUST_CHECK;
 void control_free(struct control *c);
 
 /* How long what looks like a lost peer waits for the ERROR that may explain it. */
 #define CONTROL_GRACE_MS 1000
 
-/* The session begins: our own patience, and the peer's, of which we use a quarter, at most a second. */
+/*
+ * The session begins: our own patience, and the peer's, of which we use a quarter, at most a
+ * second.
+ */
 void control_begin(struct control *c, uint64_t timeout_ms, uint64_t peer_timeout_ms);
 
 /* Is there room for a message that may be left out when there is none? */
@@ -54,25 +66,31 @@ enum control_event {
 	CONTROL_BEAT,                /* say something now: a heartbeat is due */
 	CONTROL_ATTENTION,           /* @attention is raised; the caller clears it */
 	CONTROL_DEADLINE,            /* the caller's deadline has passed */
-	CONTROL_LOST,                /* *err: end of the stream, connection lost, silence, or not our protocol */
+	/* *err: end of the stream, connection lost, silence, or not our protocol */
+	CONTROL_LOST,
 };
 
 /*
- * Wait for the next event, sending what is queued meanwhile.  Messages that are here already come before everything else, so that an
- * ERROR is seen before the end of the stream that follows it.  @attention may be NULL.
+ * Wait for the next event, sending what is queued meanwhile.  Messages that are here already come
+ * before everything else, so that an ERROR is seen before the end of the stream that follows it.
+ * @attention may be NULL.
  */
-enum control_event control_wait(struct control *c, const struct event *attention, uint64_t deadline_ns,
-				struct wire_message *ret, struct mfd_error *err);
+enum control_event control_wait(struct control *c, const struct event *attention,
+				uint64_t deadline_ns, struct wire_message *ret,
+				struct mfd_error *err);
 
 /* Send what is queued, without waiting longer than until @deadline_ns; true if all of it left. */
 bool control_flush(struct control *c, uint64_t deadline_ns);
 
-/* After the last message: wait for the peer to close, so that closing with unread bytes does not cost it our last message. */
+/*
+ * After the last message: wait for the peer to close, so that closing with unread bytes does not
+ * cost it our last message.
+ */
 void control_linger(struct control *c, uint64_t deadline_ns);
 
 /*
- * The last message of a session that failed: ERROR with the error's class and text, and a moment for the peer to take it.  Bounded by
- * CONTROL_TELL_MS, because a stopped peer must not keep us.
+ * The last message of a session that failed: ERROR with the error's class and text, and a moment
+ * for the peer to take it.  Bounded by CONTROL_TELL_MS, because a stopped peer must not keep us.
  */
 #define CONTROL_TELL_MS 300
 void control_tell(struct control *c, const struct mfd_error *error);

@@ -209,7 +209,8 @@ static bool listen_check(int fd, in_port_t *ret_port)
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) != 0 || !listening)
 		return false;
 	size = sizeof(at);
-	if (getsockname(fd, (struct sockaddr *)&at, &size) != 0 || (at.ss_family != AF_INET && at.ss_family != AF_INET6))
+	if (getsockname(fd, (struct sockaddr *)&at, &size) != 0 ||
+	    (at.ss_family != AF_INET && at.ss_family != AF_INET6))
 		return false;
 	*ret_port = ntohs(*listen_port(&at));
 	return true;
@@ -226,7 +227,9 @@ bool listen_inherit(const int *fds, size_t count, struct listener *ret, struct m
 	for (size_t i = 0; ok && i < count; i++) {
 		ok = listen_check(fds[i], &port);
 		if (!ok)
-			error_set(err, MFD_USAGE, "descriptor %d, which was passed, is no listening TCP socket", fds[i]);
+			error_set(err, MFD_USAGE,
+				  "descriptor %d, which was passed, is no listening TCP socket",
+				  fds[i]);
 		else if (fcntl(fds[i], F_SETFD, FD_CLOEXEC) < 0 ||
 			 fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK) < 0)
 			ok = listen_failed(errno, err);

@@ -34,15 +34,19 @@ bool listen_open(const struct address *a, enum mfd_family family, struct listene
 		 struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * Take over sockets that somebody else has opened, as a service manager does: @count of them, 1 or 2, listening, TCP.  They are closed
- * with the listener, and also after an error, which is MFD_USAGE.
+ * Take over sockets that somebody else has opened, as a service manager does: @count of them, 1 or
+ * 2, listening, TCP.  They are closed with the listener, and also after an error, which is
+ * MFD_USAGE.
  */
-bool listen_inherit(const int *fds, size_t count, struct listener *ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool listen_inherit(const int *fds, size_t count, struct listener *ret,
+		    struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * The same sockets once more: what connects comes to whoever accepts first, and they listen until both are closed.  MFD_OS.
+ * The same sockets once more: what connects comes to whoever accepts first, and they listen until
+ * both are closed.  MFD_OS.
  */
-bool listener_share(const struct listener *l, struct listener *ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool listener_share(const struct listener *l, struct listener *ret,
+		    struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Once or more often. */
 void listener_close(struct listener *l);

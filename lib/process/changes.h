@@ -57,7 +57,8 @@ struct changes {
 
 	/* The walking thread. */
 	struct pageset dirty, held;
-	uint64_t unarmed;        /* pages that were the tracker's if it knew them, in this collection */
+	/* pages that were the tracker's if it knew them, in this collection */
+	uint64_t unarmed;
 
 	/*
 	 * Records are made by the walking thread, each filled by the thread that reads the page

@@ -135,8 +135,8 @@ bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque, str
 }
 
 /*
- * Flags and counts of a mapping that is as it was.  But for a private file mapping without a page of
- * its own: it may have got one, and then belongs into the file.
+ * Flags and counts of a mapping that is as it was.  But for a private file mapping without a page
+ * of its own: it may have got one, and then belongs into the file.
  */
 static bool corefile_inherit(const struct corefile *c, struct mapping *m)
 {
@@ -279,7 +279,8 @@ bool corefile_find(struct corefile *c, uint64_t offset, uint64_t *ret_first, uin
 		*ret_end = LAYOUT_HEADER_BYTES;
 		return true;
 	}
-	for (; (r = layout_room_at_offset(&c->layout, offset)) != NULL; offset = r->offset + r->bytes) {
+	for (; (r = layout_room_at_offset(&c->layout, offset)) != NULL;
+	     offset = r->offset + r->bytes) {
 		from = r->address + (offset > r->offset ? offset - r->offset : 0);
 		if (!corefile_find_in_room(c, from, r->address + r->bytes, &first, &end, err))
 			return false;

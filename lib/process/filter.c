@@ -50,7 +50,8 @@ enum filter_choice filter_choose(const struct mapping *m, unsigned mask)
 	if (m->flags & MAPPING_DONTDUMP)
 		return FILTER_LEFT_OUT;
 	if (m->flags & MAPPING_HUGETLB)
-		return filter_whole_if(mask & (m->shared ? FILTER_HUGE_SHARED : FILTER_HUGE_PRIVATE));
+		return filter_whole_if(mask &
+				       (m->shared ? FILTER_HUGE_SHARED : FILTER_HUGE_PRIVATE));
 	if (m->shared)
 		return filter_whole_if(mask & (mapping_is_deleted(m) ? FILTER_ANON_SHARED :
 					       FILTER_FILE_SHARED));

@@ -16,13 +16,15 @@
 /* Bits of /proc/PID/coredump_filter. */
 enum filter_bit {
 	FILTER_ANON_PRIVATE = 1 << 0,    /* heap, stack, and what was written of private files */
-	FILTER_ANON_SHARED = 1 << 1,     /* shared memory without a name: anonymous, memfd, deleted */
+	/* shared memory without a name: anonymous, memfd, deleted */
+	FILTER_ANON_SHARED = 1 << 1,
 	FILTER_FILE_PRIVATE = 1 << 2,    /* program text, libraries */
 	FILTER_FILE_SHARED = 1 << 3,
 	FILTER_ELF_HEADERS = 1 << 4,     /* first pages of ELF files, where their build IDs are */
 	FILTER_HUGE_PRIVATE = 1 << 5,
 	FILTER_HUGE_SHARED = 1 << 6,
-	FILTER_DAX_PRIVATE = 1 << 7,     /* known to the kernel; /proc does not tell such mappings apart */
+	/* known to the kernel; /proc does not tell such mappings apart */
+	FILTER_DAX_PRIVATE = 1 << 7,
 	FILTER_DAX_SHARED = 1 << 8,
 };
 

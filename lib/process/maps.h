@@ -36,7 +36,8 @@ struct mapping {
 	unsigned access;         /* enum mapping_access, or-ed */
 	unsigned flags;          /* enum mapping_flag, or-ed; 0 when only maps was read */
 	bool shared;
-	uint64_t anonymous;      /* bytes of its own, in memory or swapped out; UINT64_MAX: not known */
+	/* bytes of its own, in memory or swapped out; UINT64_MAX: not known */
+	uint64_t anonymous;
 	char *name;              /* path, [heap], ...; "" for none; never NULL */
 };
 

@@ -45,7 +45,9 @@ bool memory_is_there(const struct memory *m)
 {
 	char byte;
 
-	/* End of file is what the kernel says of memory that nobody uses any more; of page 0, EIO. */
+	/*
+	 * End of file is what the kernel says of memory that nobody uses any more; of page 0, EIO.
+	 */
 	return pread(m->fd, &byte, 1, 0) != 0;
 }
 

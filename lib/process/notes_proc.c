@@ -126,7 +126,9 @@ static void notes_take_stat(struct notes_process *p, const char *stat)
 	if (size > sizeof(p->name) - 1)
 		size = sizeof(p->name) - 1;
 	memcpy(p->name, first + 1, size);
-	/* Behind the name: state ppid pgrp session tty tpgid flags, eight counters, priority, nice. */
+	/*
+	 * Behind the name: state ppid pgrp session tty tpgid flags, eight counters, priority, nice.
+	 */
 	if (sscanf(last + 1, " %c %*d %*d %*d %*d %*d %lu %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld",
 		   &p->state, &flags, &nice) >= 1) {
 		p->flags = flags;

@@ -66,7 +66,9 @@ static bool pagemap_gone(const struct pagemap *p, struct mfd_error *err)
 
 /* ---- With PAGEMAP_SCAN: runs. ---- */
 
-/* Scan from @from on, as far as the runs fit; false also when the kernel can't, and then ->plain. */
+/*
+ * Scan from @from on, as far as the runs fit; false also when the kernel can't, and then ->plain.
+ */
 static bool pagemap_scan(struct pagemap *p, uint64_t from, uint64_t end, struct mfd_error *err)
 {
 	struct pm_scan_arg scan = {

@@ -168,7 +168,8 @@ static bool target_check(pid_t pid, struct mfd_error *err)
 		return error_set(err, MFD_USAGE,
 				 "process %d is this one, which can't freeze itself", (int)pid);
 	/* Threads of one that exits go one after another, and their leader is seldom the last. */
-	for (unsigned i = 0; i < TARGET_LEAVING_MS && status.state == 'Z' && status.threads > 1; i++) {
+	for (unsigned i = 0; i < TARGET_LEAVING_MS && status.state == 'Z' && status.threads > 1;
+	     i++) {
 		nanosleep(&(struct timespec){ .tv_nsec = CLOCK_NS_PER_MS }, NULL);
 		if (!target_read_status(path, &status))
 			return error_set(err, MFD_NO_INPUT, "there is no process %d", (int)pid);

@@ -3,9 +3,10 @@
  * The tracker by write-protection: a userfaultfd in asynchronous mode marks what is written to,
  * PAGEMAP_SCAN collects the marks and protects again.
  *
- * A mapping that is not registered with our userfaultfd (it is new, or was moved: the kernel drops the
- * registration then) says EPERM.  Only pages that exist are protected: for empty ones the kernel would
- * have to put a marker into each entry, which then looks like a page that is swapped out.
+ * A mapping that is not registered with our userfaultfd (it is new, or was moved: the kernel drops
+ * the registration then) says EPERM.  Only pages that exist are protected: for empty ones the
+ * kernel would have to put a marker into each entry, which then looks like a page that is swapped
+ * out.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Data connections come and go: attached to their channel, fenced when the peer has given one up, and all ended with the session.  The main
- * thread does all of it; a channel's thread never outlives its connection, so joining it is the fence: what it had is written then, and
- * nothing more of it ever will be.
+ * Data connections come and go: attached to their channel, fenced when the peer has given one up,
+ * and all ended with the session.  The main thread does all of it; a channel's thread never
+ * outlives its connection, so joining it is the fence: what it had is written then, and nothing
+ * more of it ever will be.
  */
 #include "recv/session.h"
 
@@ -13,7 +14,9 @@
 
 #include "base/clock.h"
 
-/* The last generation that has come in or was given up before it did; only a newer one is of use. */
+/*
+ * The last generation that has come in or was given up before it did; only a newer one is of use.
+ */
 static uint32_t newest_generation(struct recv_thread *t)
 {
 	uint32_t r;
@@ -25,7 +28,8 @@ static uint32_t newest_generation(struct recv_thread *t)
 	return r;
 }
 
-static bool check_token(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
+static bool check_token(const struct recv_session *s, const struct wire_preamble *p,
+			struct mfd_error *err)
 {
 	uint8_t differs = 0;
 
@@ -38,15 +42,18 @@ static bool check_token(const struct recv_session *s, const struct wire_preamble
 }
 
 /* What a data connection's preamble has to say; anything else makes it a stranger. */
-static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p, struct mfd_error *err)
+static bool check_preamble(const struct recv_session *s, const struct wire_preamble *p,
+			   struct mfd_error *err)
 {
 	if (!check_token(s, p, err))
 		return false;
 	if (p->channel >= s->hello.channels)
-		return error_set(err, MFD_PROTOCOL, "channel %u of %u", (unsigned)p->channel, (unsigned)s->hello.channels);
+		return error_set(err, MFD_PROTOCOL, "channel %u of %u", (unsigned)p->channel,
+				 (unsigned)s->hello.channels);
 	if (p->generation <= newest_generation(&s->thread[p->channel]))
-		return error_set(err, MFD_PROTOCOL, "channel %u, generation %u: there is one already", (unsigned)p->channel,
-				 (unsigned)p->generation);
+		return error_set(err, MFD_PROTOCOL,
+				 "channel %u, generation %u: there is one already",
+				 (unsigned)p->channel, (unsigned)p->generation);
 	return true;
 }
 
@@ -116,7 +123,10 @@ static void notice_open(const struct recv_thread *t)
 		recv_notice(t->session, MFD_NOTICE_CHANNEL, 0, text);
 }
 
-/* End the connections up to @generation, one that has not come in yet too, and leave the answer for the control thread. */
+/*
+ * End the connections up to @generation, one that has not come in yet too, and leave the answer for
+ * the control thread.
+ */
 static void fence(struct recv_thread *t, uint32_t generation)
 {
 	struct recv_session *s = t->session;
@@ -164,7 +174,8 @@ static bool start(struct recv_thread *t, struct lobby_guest *guest, struct mfd_e
 	guest->channel = NULL;
 	e = pthread_create(&t->thread, NULL, recv_thread_main, t);
 	if (e)
-		return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u", (unsigned)t->id);
+		return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u",
+				    (unsigned)t->id);
 	t->running = true;
 	notice_open(t);
 	return true;
@@ -193,7 +204,10 @@ bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struc
 {
 	const struct basis_params params = {
 		.basis = s->sink->basis, .secret = s->secret, .pages = s->basis_pages,
-		.peer_timeout_ms = s->hello.timeout_ms, .workers = s->params.workers, .forget = s->params.forget, .bytes = &s->bytes_hashes,
+		.peer_timeout_ms = s->hello.timeout_ms,
+		.workers = s->params.workers,
+		.forget = s->params.forget,
+		.bytes = &s->bytes_hashes,
 	};
 	struct channel *channel;
 	struct mfd_error cause;
@@ -201,7 +215,9 @@ bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struc
 	if (!check_token(s, &guest->preamble, err))
 		return false;
 	if (!s->told || s->basis)
-		return error_set(err, MFD_PROTOCOL, s->told ? "hash lists: there is a connection already" : "there are no hash lists");
+		return error_set(err, MFD_PROTOCOL,
+				 s->told ? "hash lists: there is a connection already"
+					 : "there are no hash lists");
 	channel = s->params.wrap(s->params.wrap_opaque, CHANNEL_ID_HASHES, guest->channel);
 	guest->channel = NULL;
 	if (!recv_basis_start(&params, channel, &s->basis, &cause))
@@ -229,7 +245,10 @@ void recv_detach_all(struct recv_session *s)
 		return;
 	recv_basis_stop(s->basis);
 	s->basis = NULL;
-	/* All are woken before the first is joined, so that the slowest one is waited for, not the sum. */
+	/*
+	 * All are woken before the first is joined, so that the slowest one is waited for, not the
+	 * sum.
+	 */
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		if (s->thread[i].running)
 			s->thread[i].channel->ops->shutdown(s->thread[i].channel);

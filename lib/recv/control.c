@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The receiver's control thread; the mirror image of send/control.c.  It alone reads and writes the control connection once the session
- * has begun.
+ * The receiver's control thread; the mirror image of send/control.c.  It alone reads and writes the
+ * control connection once the session has begun.
  *
- * It acknowledges what the receiver threads have written, opens the next round when every channel has reported SYNC, passes END and the
- * wish for a fence on to the main thread, answers when that is done, sends heartbeats, and opens the door.  It never touches the sink, so
- * that a slow disk or a long flush does not silence it.
+ * It acknowledges what the receiver threads have written, opens the next round when every channel
+ * has reported SYNC, passes END and the wish for a fence on to the main thread, answers when that
+ * is done, sends heartbeats, and opens the door.  It never touches the sink, so that a slow disk or
+ * a long flush does not silence it.
  */
 #include "recv/session.h"
 
@@ -16,7 +17,10 @@
 
 /* How long COMMITTED may take to leave, and the sender to close after it. */
 #define FAREWELL_MS 2000
-/* Written packets are acknowledged after so long even if their thread did not think them worth a wake. */
+/*
+ * Written packets are acknowledged after so long even if their thread did not think them worth a
+ * wake.
+ */
 #define SWEEP_MS 50
 
 static void report(struct recv_session *s, struct mfd_error *err)
@@ -26,11 +30,15 @@ static void report(struct recv_session *s, struct mfd_error *err)
 	verdict_report(&s->verdict, lost ? VERDICT_LOST : VERDICT_CAUSE, err);
 }
 
-/* A peer that does not read is found out by its silence; until then what can't be queued is as good as lost. */
+/*
+ * A peer that does not read is found out by its silence; until then what can't be queued is as good
+ * as lost.
+ */
 static bool say(struct recv_session *s, const struct wire_message *m, struct mfd_error *err)
 {
 	if (!control_queue(s->control, m))
-		return error_set(err, MFD_TRY_AGAIN, "the sender does not read its control connection");
+		return error_set(err, MFD_TRY_AGAIN,
+				 "the sender does not read its control connection");
 	return true;
 }
 
@@ -55,23 +63,32 @@ static bool on_end(struct recv_session *s, const struct wire_end *end, struct mf
 	return true;
 }
 
-static bool on_channel_down(struct recv_session *s, const struct wire_fence *f, struct mfd_error *err)
+static bool on_channel_down(struct recv_session *s, const struct wire_fence *f,
+			    struct mfd_error *err)
 {
 	struct recv_thread *t;
 	bool known;
 
 	if (f->channel >= s->hello.channels)
-		return error_set(err, MFD_PROTOCOL, "the sender names channel %" PRIu32 " of %" PRIu32, f->channel, s->hello.channels);
+		return error_set(err, MFD_PROTOCOL,
+				 "the sender names channel %" PRIu32 " of %" PRIu32, f->channel,
+				 s->hello.channels);
 	t = &s->thread[f->channel];
 	pthread_mutex_lock(&s->lock);
 	known = f->generation >= t->generation || f->generation == t->fence.generation;
 	if (f->generation == t->fence.generation)
-		t->fence_news = true; /* the answer is known: a newer connection has taken its place, or it was asked for before */
+		/*
+		 * the answer is known: a newer connection has taken its place, or it was asked for
+		 * before
+		 */
+		t->fence_news = true;
 	else if (known)
 		t->fence_wanted = f->generation; /* it may still be on its way to us */
 	pthread_mutex_unlock(&s->lock);
 	if (!known)
-		return error_set(err, MFD_PROTOCOL, "CHANNEL_DOWN for channel %" PRIu32 ", generation %" PRIu32 ", which is not the last",
+		return error_set(err, MFD_PROTOCOL,
+				 "CHANNEL_DOWN for channel %" PRIu32 ", generation %" PRIu32
+				 ", which is not the last",
 				 f->channel, f->generation);
 	event_raise(&s->main_event);
 	return true;
@@ -90,13 +107,17 @@ static bool on_message(struct recv_session *s, const struct wire_message *m, str
 		control_remote_error(&m->problem, err);
 		return false;
 	default:
-		return error_set(err, MFD_PROTOCOL, "unexpected %s from the sender", wire_type_name(m->type));
+		return error_set(err, MFD_PROTOCOL, "unexpected %s from the sender",
+				 wire_type_name(m->type));
 	}
 }
 
 /* ---- What we say. ---- */
 
-/* What has been written since the last time; cumulative, so that nothing is lost when there is no room for it now. */
+/*
+ * What has been written since the last time; cumulative, so that nothing is lost when there is no
+ * room for it now.
+ */
 static bool say_acks(struct recv_session *s, struct mfd_error *err)
 {
 	struct wire_message m = { .type = WIRE_ACK };
@@ -115,7 +136,8 @@ static bool say_acks(struct recv_session *s, struct mfd_error *err)
 		if (written == t->acked)
 			continue;
 		t->acked = written;
-		m.ack.channel[m.ack.count++] = (struct wire_channel_ack){ i, t->generation, written };
+		m.ack.channel[m.ack.count++] = (struct wire_channel_ack){ i, t->generation,
+									  written };
 	}
 	pthread_mutex_unlock(&s->lock);
 	return !m.ack.count || say(s, &m, err);
@@ -133,8 +155,10 @@ static bool say_heartbeat(struct recv_session *s, struct mfd_error *err)
 		const struct recv_thread *t = &s->thread[i];
 
 		if (t->generation)
-			m.heartbeat.channel[m.heartbeat.count++] = (struct wire_channel_health){
-				i, t->generation, counter_get(&t->received), (uint8_t)counter_get(&t->waits) };
+			m.heartbeat.channel[m.heartbeat.count++] =
+				(struct wire_channel_health){ i, t->generation,
+							      counter_get(&t->received),
+							      (uint8_t)counter_get(&t->waits) };
 	}
 	pthread_mutex_unlock(&s->lock);
 	return say(s, &m, err);
@@ -271,7 +295,10 @@ static void await_confirmation(struct recv_session *s, uint64_t deadline_ns)
 	}
 }
 
-/* Main has put the output in place: from now on nothing changes our verdict, the sender only has to learn of it. */
+/*
+ * Main has put the output in place: from now on nothing changes our verdict, the sender only has to
+ * learn of it.
+ */
 static bool farewell(struct recv_session *s)
 {
 	struct wire_message m = { .type = WIRE_COMMITTED };
@@ -320,7 +347,10 @@ void *recv_control_main(void *session)
 		case CONTROL_DEADLINE:
 			break;
 		case CONTROL_LOST:
-			/* Bytes that make no sense leave a connection over which the peer can be told. */
+			/*
+			 * Bytes that make no sense leave a connection over which the peer can be
+			 * told.
+			 */
 			alive = err.status != MFD_TRY_AGAIN;
 			error_wrap(&err, "control");
 			report(s, &err);
@@ -331,7 +361,8 @@ void *recv_control_main(void *session)
 		rank = verdict_get(&s->verdict, &reason);
 		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
 			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
-		if (rank > VERDICT_LOST || (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
+		if (rank > VERDICT_LOST ||
+		    (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
 			open_door(s, &reason, alive);
 			return NULL;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Negotiation: may this sender have a session, and on which terms?  Nothing here changes anything but the answer: until WELCOME a peer is
- * a stranger.
+ * Negotiation: may this sender have a session, and on which terms?  Nothing here changes anything
+ * but the answer: until WELCOME a peer is a stranger.
  */
 #include "recv/session.h"
 
@@ -19,20 +19,28 @@ static uint32_t our_methods(void)
 	return mask;
 }
 
-static bool check_terms(const struct recv_session *s, const struct wire_hello *h, struct mfd_error *err)
+static bool check_terms(const struct recv_session *s, const struct wire_hello *h,
+			struct mfd_error *err)
 {
 	const uint32_t unknown = h->methods & ~our_methods();
 
 	if (h->version_min > WIRE_VERSION || h->version_max < WIRE_VERSION)
-		return error_set(err, MFD_PROTOCOL, "the sender speaks protocol versions %u to %u, this receiver speaks %d",
+		return error_set(err, MFD_PROTOCOL,
+				 "the sender speaks protocol versions %u to %u, this receiver "
+				 "speaks %d",
 				 h->version_min, h->version_max, WIRE_VERSION);
 	if (h->page_bytes != PAGE_BYTES)
-		return error_set(err, MFD_PROTOCOL, "the sender has pages of %u bytes, this receiver of %u", (unsigned)h->page_bytes, PAGE_BYTES);
+		return error_set(err, MFD_PROTOCOL,
+				 "the sender has pages of %u bytes, this receiver of %u",
+				 (unsigned)h->page_bytes, PAGE_BYTES);
 	if (h->channels > s->params.max_channels)
-		return error_set(err, MFD_CONFIG, "the sender wants %u channels, this receiver allows %u (--max-channels)",
+		return error_set(err, MFD_CONFIG,
+				 "the sender wants %u channels, this receiver allows %u "
+				 "(--max-channels)",
 				 (unsigned)h->channels, s->params.max_channels);
 	if (unknown & (UINT32_C(1) << h->method))
-		return error_set(err, MFD_PROTOCOL, "this receiver can't decode method %u", h->method);
+		return error_set(err, MFD_PROTOCOL, "this receiver can't decode method %u",
+				 h->method);
 	if (h->regions != 1 || h->region[0].id != 0 || h->region[0].size != h->size)
 		return error_set(err, MFD_PROTOCOL, "this receiver takes images of one region");
 	return true;
@@ -52,10 +60,12 @@ static bool make_random(uint8_t *bytes, size_t size, struct mfd_error *err)
 }
 
 /* There is something in the output already, and the sender wants to hear about it. */
-static bool offer_basis(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err)
+static bool offer_basis(struct recv_session *s, const struct wire_hello *hello,
+			struct wire_welcome *ret, struct mfd_error *err)
 {
 	const struct sink_basis *basis = s->sink->basis;
-	const uint64_t pages = hello->size == MFD_UNKNOWN ? WIRE_MAX_PAGE_INDEX : batch_pages_of(hello->size);
+	const uint64_t pages = hello->size == MFD_UNKNOWN ? WIRE_MAX_PAGE_INDEX
+							  : batch_pages_of(hello->size);
 
 	s->told = hello->delta && basis && sink_basis_any(basis);
 	if (!s->told)
@@ -69,7 +79,8 @@ static bool offer_basis(struct recv_session *s, const struct wire_hello *hello, 
 	return true;
 }
 
-bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err)
+bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret,
+		struct mfd_error *err)
 {
 	if (!check_terms(s, hello, err) || !make_random(s->token, sizeof(s->token), err))
 		return false;

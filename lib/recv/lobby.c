@@ -31,7 +31,8 @@ struct lobby {
 	struct stranger seat[LOBBY_SEATS];
 };
 
-bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret, struct mfd_error *err)
+bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret,
+	       struct mfd_error *err)
 {
 	struct lobby *l = calloc(1, sizeof(*l));
 
@@ -98,7 +99,8 @@ static struct stranger *find_seat(struct lobby *l)
 }
 
 /* Someone knocks at @fd.  True when there is something to say: *ret_event. */
-static bool let_in(struct lobby *l, int listening, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+static bool let_in(struct lobby *l, int listening, struct lobby_guest *ret,
+		   enum lobby_event *ret_event, struct mfd_error *err)
 {
 	struct sockaddr_storage peer;
 	struct stranger *g;
@@ -129,7 +131,8 @@ static bool let_in(struct lobby *l, int listening, struct lobby_guest *ret, enum
 }
 
 /* The preamble is whole: data connections may go in, control has HELLO to say first. */
-static bool introduce(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+static bool introduce(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event,
+		      struct mfd_error *err)
 {
 	*ret_event = LOBBY_GUEST;
 	if (!wire_get_preamble(g->raw, &g->preamble, err)) {
@@ -152,18 +155,23 @@ static bool introduce(struct stranger *g, struct lobby_guest *ret, enum lobby_ev
 	return true;
 }
 
-/* Not a byte more than the preamble is read: what follows on a data connection is for its thread. */
-static bool hear_preamble(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+/*
+ * Not a byte more than the preamble is read: what follows on a data connection is for its thread.
+ */
+static bool hear_preamble(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event,
+			  struct mfd_error *err)
 {
 	size_t moved;
 	bool end;
 
-	if (!g->channel->ops->recv_some(g->channel, g->raw + g->used, sizeof(g->raw) - g->used, &moved, &end, err)) {
+	if (!g->channel->ops->recv_some(g->channel, g->raw + g->used, sizeof(g->raw) - g->used,
+					&moved, &end, err)) {
 		*ret_event = drop(g, ret);
 		return true;
 	}
 	if (end) {
-		error_set(err, MFD_PROTOCOL, "closed after %zu of %d bytes", g->used, WIRE_PREAMBLE_BYTES);
+		error_set(err, MFD_PROTOCOL, "closed after %zu of %d bytes", g->used,
+			  WIRE_PREAMBLE_BYTES);
 		*ret_event = drop(g, ret);
 		return true;
 	}
@@ -171,7 +179,8 @@ static bool hear_preamble(struct stranger *g, struct lobby_guest *ret, enum lobb
 	return g->used == sizeof(g->raw) && introduce(g, ret, ret_event, err);
 }
 
-static bool hear_hello(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+static bool hear_hello(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event,
+		       struct mfd_error *err)
 {
 	struct wire_message m;
 
@@ -197,9 +206,11 @@ static bool hear_hello(struct stranger *g, struct lobby_guest *ret, enum lobby_e
 	return true;
 }
 
-static bool hear(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+static bool hear(struct stranger *g, struct lobby_guest *ret, enum lobby_event *ret_event,
+		 struct mfd_error *err)
 {
-	return g->control ? hear_hello(g, ret, ret_event, err) : hear_preamble(g, ret, ret_event, err);
+	return g->control ? hear_hello(g, ret, ret_event, err)
+			  : hear_preamble(g, ret, ret_event, err);
 }
 
 /* Who has been silent for too long. */
@@ -210,7 +221,8 @@ static bool show_out(struct lobby *l, struct lobby_guest *ret, struct mfd_error 
 	for (unsigned i = 0; i < LOBBY_SEATS; i++) {
 		if (!taken(&l->seat[i]) || now < l->seat[i].deadline_ns)
 			continue;
-		error_set(err, MFD_PROTOCOL, "did not say who it is within %d s", LOBBY_PATIENCE_MS / 1000);
+		error_set(err, MFD_PROTOCOL, "did not say who it is within %d s",
+			  LOBBY_PATIENCE_MS / 1000);
 		drop(&l->seat[i], ret);
 		return true;
 	}
@@ -233,8 +245,9 @@ static uint64_t next_deadline(const struct lobby *l, uint64_t deadline_ns)
 #define POLLED (1 + LISTENERS + LOBBY_SEATS)
 
 /*
- * How many of @p are in use: up to the last seat taken.  poll(2) counts them against the limit of open descriptors, which a shell may have
- * set below POLLED; as many as were ever open at once always pass.
+ * How many of @p are in use: up to the last seat taken.  poll(2) counts them against the limit of
+ * open descriptors, which a shell may have set below POLLED; as many as were ever open at once
+ * always pass.
  */
 static nfds_t fill_poll(struct lobby *l, const struct event *event, struct pollfd p[static POLLED])
 {
@@ -245,12 +258,16 @@ static nfds_t fill_poll(struct lobby *l, const struct event *event, struct pollf
 		l->accept_again_ns = 0;
 	p[0] = (struct pollfd){ .fd = event->fd, .events = POLLIN };
 	for (unsigned i = 0; i < LISTENERS; i++)
-		p[1 + i] = (struct pollfd){ .fd = i < l->listener->count && !pausing ? l->listener->fd[i] : -1, .events = POLLIN };
+		p[1 + i] = (struct pollfd){ .fd = i < l->listener->count && !pausing
+							  ? l->listener->fd[i]
+							  : -1,
+					    .events = POLLIN };
 	for (unsigned i = 0; i < LOBBY_SEATS; i++) {
 		const struct stranger *g = &l->seat[i];
 		const struct channel *c = g->control ? g->control->channel : g->channel;
 
-		p[1 + LISTENERS + i] = (struct pollfd){ .fd = c ? c->ops->fd(c) : -1, .events = POLLIN };
+		p[1 + LISTENERS + i] = (struct pollfd){ .fd = c ? c->ops->fd(c) : -1,
+							.events = POLLIN };
 		if (c)
 			used = 1 + LISTENERS + i + 1;
 	}

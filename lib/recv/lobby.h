@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lobby: whoever connects waits here until it has said who it is.  Strangers (junk, silence, half a preamble) are dropped after ten
- * seconds and disturb nobody; when all seats are taken the one that has waited longest goes.  One thread, one poll(2).
+ * The lobby: whoever connects waits here until it has said who it is.  Strangers (junk, silence,
+ * half a preamble) are dropped after ten seconds and disturb nobody; when all seats are taken the
+ * one that has waited longest goes.  One thread, one poll(2).
  */
 #ifndef MFD_RECV_LOBBY_H
 #define MFD_RECV_LOBBY_H
@@ -32,14 +33,16 @@ struct lobby_guest {
 	struct wire_preamble preamble;
 	struct wire_hello hello;     /* if it came for control */
 	struct control *control;     /* if it came for control */
-	struct channel *channel;     /* if it came for data: nothing read from it but the preamble */
+	/* if it came for data: nothing read from it but the preamble */
+	struct channel *channel;
 	char who[ADDRESS_TEXT];
 };
 
 struct lobby;
 
 /* @listener and @rules stay the caller's and outlive the lobby. */
-bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret,
+	       struct mfd_error *err) MFD_MUST_CHECK;
 void lobby_free(struct lobby *l);
 
 enum lobby_event {

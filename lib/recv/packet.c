@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One packet, from behind its header to the sink.  Nothing is written before all of the packet is here, decoded and verified.
+ * One packet, from behind its header to the sink.  Nothing is written before all of the packet is
+ * here, decoded and verified.
  */
 #include "recv/session.h"
 
@@ -16,8 +17,12 @@ struct maps {
 	uint64_t kept_sum;
 };
 
-/* Bitmaps and payload in one receive: into `pages` where they are as they were, into `coded` otherwise. */
-static bool recv_rest(struct recv_thread *t, const struct wire_packet *p, struct maps *ret, bool *ret_lost, struct mfd_error *err)
+/*
+ * Bitmaps and payload in one receive: into `pages` where they are as they were, into `coded`
+ * otherwise.
+ */
+static bool recv_rest(struct recv_thread *t, const struct wire_packet *p, struct maps *ret,
+		      bool *ret_lost, struct mfd_error *err)
 {
 	uint8_t bitmaps[WIRE_MAX_BITMAPS_BYTES + WIRE_MAX_KEPT_BYTES];
 	const bool kept = p->flags & WIRE_FLAG_KEPT;
@@ -35,14 +40,17 @@ static bool recv_rest(struct recv_thread *t, const struct wire_packet *p, struct
 	counter_add(&t->counters.bytes, got);
 	if (got < want) {
 		*ret_lost = true;
-		return error_set(err, MFD_TRY_AGAIN, "packet: connection closed after %zu of %zu bytes", got, want);
+		return error_set(err, MFD_TRY_AGAIN,
+				 "packet: connection closed after %zu of %zu bytes", got, want);
 	}
 	return wire_get_bitmaps(p, bitmaps, ret->carried, ret->data, err) &&
-		(!kept || wire_get_kept(p, bitmaps + WIRE_BITMAPS_BYTES(p->count), ret->carried, ret->data, ret->kept, &ret->kept_sum, err));
+	       (!kept || wire_get_kept(p, bitmaps + WIRE_BITMAPS_BYTES(p->count), ret->carried,
+				       ret->data, ret->kept, &ret->kept_sum, err));
 }
 
 /* The sum over the data pages, which stand one behind another. */
-static uint64_t sum_pages(const struct recv_thread *t, const struct wire_packet *p, const uint64_t *data)
+static uint64_t sum_pages(const struct recv_thread *t, const struct wire_packet *p,
+			  const uint64_t *data)
 {
 	const uint8_t *page = t->pages;
 	uint64_t sum = 0;
@@ -56,17 +64,21 @@ static uint64_t sum_pages(const struct recv_thread *t, const struct wire_packet 
 	return sum;
 }
 
-static bool decode(struct recv_thread *t, const struct wire_packet *p, const uint64_t *data, struct mfd_error *err)
+static bool decode(struct recv_thread *t, const struct wire_packet *p, const uint64_t *data,
+		   struct mfd_error *err)
 {
 	const size_t bytes = (size_t)p->data_pages * PAGE_BYTES;
 	struct method *m = t->method[p->method];
 	uint64_t sum;
 
-	if (p->method != METHOD_NONE && !m->ops->recv_pages(m, t->coded, p->payload, t->pages, bytes, err))
+	if (p->method != METHOD_NONE &&
+	    !m->ops->recv_pages(m, t->coded, p->payload, t->pages, bytes, err))
 		return error_wrap(err, "pages from %" PRIu64, p->first);
 	sum = sum_pages(t, p, data);
 	if (sum != p->sum)
-		return error_set(err, MFD_DATA, "pages from %" PRIu64 " were damaged on the way: hash %016" PRIx64 ", should be %016" PRIx64,
+		return error_set(err, MFD_DATA,
+				 "pages from %" PRIu64 " were damaged on the way: hash %016" PRIx64
+				 ", should be %016" PRIx64,
 				 p->first, sum, p->sum);
 	return true;
 }
@@ -78,16 +90,19 @@ uint64_t recv_clip(const struct recv_session *s, uint64_t offset, uint64_t bytes
 	return bytes;
 }
 
-static bool zero(struct recv_thread *t, const struct wire_packet *p, uint64_t first, uint64_t count, struct mfd_error *err)
+static bool zero(struct recv_thread *t, const struct wire_packet *p, uint64_t first, uint64_t count,
+		 struct mfd_error *err)
 {
 	struct recv_session *s = t->session;
 	const uint64_t offset = first * PAGE_BYTES;
 	const bool fresh = p->round == 0 && !(p->flags & WIRE_FLAG_AGAIN);
 
-	return s->sink->ops->zero(s->sink, offset, recv_clip(s, offset, count * PAGE_BYTES), fresh, &s->stop, err);
+	return s->sink->ops->zero(s->sink, offset, recv_clip(s, offset, count * PAGE_BYTES), fresh,
+				  &s->stop, err);
 }
 
-static bool store(struct recv_thread *t, const struct wire_packet *p, const struct maps *maps, struct mfd_error *err)
+static bool store(struct recv_thread *t, const struct wire_packet *p, const struct maps *maps,
+		  struct mfd_error *err)
 {
 	struct recv_session *s = t->session;
 	uint64_t zeros[BATCH_WORDS];
@@ -95,14 +110,16 @@ static bool store(struct recv_thread *t, const struct wire_packet *p, const stru
 	uint32_t i, n;
 
 	for (i = 0; bitmap_next_run(maps->data, (uint32_t)p->count, &i, &n); i += n) {
-		const uint64_t offset = (p->first + i) * PAGE_BYTES, size = (uint64_t)n * PAGE_BYTES;
+		const uint64_t offset = (p->first + i) * PAGE_BYTES,
+			       size = (uint64_t)n * PAGE_BYTES;
 
 		if (!s->sink->ops->write(s->sink, offset, bytes, recv_clip(s, offset, size), err))
 			return false;
 		bytes += size;
 	}
 	for (i = 0; i < BITMAP_WORDS(p->count); i++)
-		zeros[i] = maps->carried[i] & ~(maps->data[i] | (p->flags & WIRE_FLAG_KEPT ? maps->kept[i] : 0));
+		zeros[i] = maps->carried[i] &
+			   ~(maps->data[i] | (p->flags & WIRE_FLAG_KEPT ? maps->kept[i] : 0));
 	for (i = 0; bitmap_next_run(zeros, (uint32_t)p->count, &i, &n); i += n) {
 		if (!zero(t, p, p->first + i, n, err))
 			return false;
@@ -110,16 +127,23 @@ static bool store(struct recv_thread *t, const struct wire_packet *p, const stru
 	return true;
 }
 
-static void count(struct recv_thread *t, const struct wire_packet *p, uint64_t pages, uint64_t kept, uint64_t kept_sum)
+static void count(struct recv_thread *t, const struct wire_packet *p, uint64_t pages, uint64_t kept,
+		  uint64_t kept_sum)
 {
-	const struct totals one = { .packets = 1, .pages = pages, .zero_pages = pages - p->data_pages - kept, .sum = p->sum + kept_sum };
+	const struct totals one = {
+		.packets = 1,
+		.pages = pages,
+		.zero_pages = pages - p->data_pages - kept,
+		.sum = p->sum + kept_sum,
+	};
 
 	totals_add(&t->totals, &one);
 	counter_add(&t->counters.pages_data, p->data_pages);
 	counter_add(&t->counters.pages_zero, one.zero_pages);
 }
 
-bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost, struct mfd_error *err)
+bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost,
+		 struct mfd_error *err)
 {
 	uint64_t since, pages = p->count, kept = 0;
 	struct maps maps;

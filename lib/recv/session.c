@@ -16,7 +16,8 @@
 
 /* ---- Made. ---- */
 
-bool recv_session_new(const struct recv_params *params, struct sink *sink, struct recv_session **ret, struct mfd_error *err)
+bool recv_session_new(const struct recv_params *params, struct sink *sink,
+		      struct recv_session **ret, struct mfd_error *err)
 {
 	struct recv_session *s = calloc(1, sizeof(*s));
 
@@ -32,7 +33,8 @@ bool recv_session_new(const struct recv_params *params, struct sink *sink, struc
 	s->sync_batches = UINT64_MAX;
 	counter_set(&s->bytes_image, MFD_UNKNOWN);
 	pthread_mutex_init(&s->lock, NULL);
-	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) || !event_init(&s->main_event, err) ||
+	if (!verdict_init(&s->verdict, err) || !event_init(&s->stop, err) ||
+	    !event_init(&s->main_event, err) ||
 	    !lobby_new(&s->params.listener, &s->params.rules, &s->lobby, err)) {
 		recv_session_free(s);
 		return false;
@@ -79,7 +81,8 @@ void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t num
 	s->params.notice(s->params.opaque, &n);
 }
 
-static void notice_dropped(struct recv_session *s, const struct lobby_guest *guest, const struct mfd_error *why)
+static void notice_dropped(struct recv_session *s, const struct lobby_guest *guest,
+			   const struct mfd_error *why)
 {
 	char text[ADDRESS_TEXT + MFD_ERROR_TEXT + 16];
 
@@ -96,7 +99,10 @@ static void dismiss(struct lobby_guest *guest)
 	guest->channel = NULL;
 }
 
-/* No session for this one.  A few bytes always fit the socket's buffer; nobody waits for a stranger. */
+/*
+ * No session for this one.  A few bytes always fit the socket's buffer; nobody waits for a
+ * stranger.
+ */
 static void refuse(struct recv_session *s, struct lobby_guest *guest, const struct mfd_error *why)
 {
 	struct wire_message m = { .type = WIRE_REFUSE };
@@ -135,7 +141,8 @@ static bool start_control(struct recv_session *s, struct mfd_error *err)
 }
 
 /* WELCOME: from here on a failure ends both ends. */
-static bool welcome(struct recv_session *s, struct lobby_guest *guest, const struct wire_welcome *terms, struct mfd_error *err)
+static bool welcome(struct recv_session *s, struct lobby_guest *guest,
+		    const struct wire_welcome *terms, struct mfd_error *err)
 {
 	struct wire_message m = { .type = WIRE_WELCOME, .welcome = *terms };
 	const struct wire_hello *h = &guest->hello;
@@ -143,11 +150,13 @@ static bool welcome(struct recv_session *s, struct lobby_guest *guest, const str
 	if (!make_threads(s, h->channels, err))
 		return false;
 	s->hello = *h;
-	s->page_limit = batch_pages_of(h->size != MFD_UNKNOWN ? h->size :
-				       s->params.max_size < WIRE_MAX_IMAGE ? s->params.max_size : WIRE_MAX_IMAGE);
+	s->page_limit = batch_pages_of(h->size != MFD_UNKNOWN                ? h->size
+				       : s->params.max_size < WIRE_MAX_IMAGE ? s->params.max_size
+									     : WIRE_MAX_IMAGE);
 	s->control = guest->control;
 	guest->control = NULL;
-	s->control->channel = s->params.wrap(s->params.wrap_opaque, UINT32_MAX, s->control->channel);
+	s->control->channel = s->params.wrap(s->params.wrap_opaque, UINT32_MAX,
+					     s->control->channel);
 	control_begin(s->control, s->params.timeout_ms, h->timeout_ms);
 	counter_set(&s->bytes_image, h->size);
 	counter_set(&s->channels, h->channels);
@@ -162,14 +171,16 @@ static bool welcome(struct recv_session *s, struct lobby_guest *guest, const str
 static bool begin_sink(struct recv_session *s, struct mfd_error *err)
 {
 	if (s->hello.size != MFD_UNKNOWN && s->hello.size > s->params.max_size)
-		return error_set(err, MFD_CANT_CREATE, "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64, s->hello.size,
-				 s->params.max_size);
+		return error_set(err, MFD_CANT_CREATE,
+				 "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64,
+				 s->hello.size, s->params.max_size);
 	return s->sink->ops->begin(s->sink, s->hello.size, s->hello.allocated, err);
 }
 
 static bool has_name(const struct wire_hello *h, const struct recv_finished *f)
 {
-	return h->region[0].name_bytes == f->name_bytes && !memcmp(h->region[0].name, f->name, f->name_bytes);
+	return h->region[0].name_bytes == f->name_bytes &&
+	       !memcmp(h->region[0].name, f->name, f->name_bytes);
 }
 
 /* What is in place already is what this sender did not hear of. */
@@ -177,7 +188,8 @@ static bool is_finished(const struct recv_session *s, const struct wire_hello *h
 {
 	const struct recv_finished *f = s->params.finished;
 
-	return f && h->ended && h->ended_size == f->size && h->ended_hash == f->image_hash && has_name(h, f);
+	return f && h->ended && h->ended_size == f->size && h->ended_hash == f->image_hash &&
+	       has_name(h, f);
 }
 
 /* A sender that was killed and started anew: it knows of no END, but it may have the same image. */
@@ -185,7 +197,8 @@ static bool may_be_finished(const struct recv_session *s, const struct wire_hell
 {
 	const struct recv_finished *f = s->params.finished;
 
-	return !s->params.remind_only && has_name(h, f) && (h->size == f->size || h->size == MFD_UNKNOWN);
+	return !s->params.remind_only && has_name(h, f) &&
+	       (h->size == f->size || h->size == MFD_UNKNOWN);
 }
 
 /* Tell it.  Nothing else is going on here. */
@@ -194,7 +207,8 @@ static void remind(struct recv_session *s, struct lobby_guest *guest)
 	const uint64_t deadline = clock_ns() + REMIND_MS * CLOCK_NS_PER_MS;
 	struct wire_message m = { .type = WIRE_COMMITTED };
 
-	m.committed = (struct wire_committed){ s->params.finished->size, s->params.finished->image_hash };
+	m.committed = (struct wire_committed){ s->params.finished->size,
+					       s->params.finished->image_hash };
 	if (control_queue(guest->control, &m) && control_flush(guest->control, deadline)) {
 		control_linger(guest->control, deadline);
 		s->reminded = true;
@@ -240,7 +254,8 @@ static bool on_guest(struct recv_session *s, struct lobby_guest *guest, struct m
 
 	if (guest->control)
 		return on_hello(s, guest, err);
-	if (!(guest->preamble.role == WIRE_ROLE_HASHES ? recv_attach_hashes(s, guest, &why) : recv_attach(s, guest, &why))) {
+	if (!(guest->preamble.role == WIRE_ROLE_HASHES ? recv_attach_hashes(s, guest, &why)
+						       : recv_attach(s, guest, &why))) {
 		notice_dropped(s, guest, &why);
 		dismiss(guest);
 	}
@@ -263,7 +278,8 @@ static bool all_attached(const struct recv_session *s)
  * What the lobby waits for at most: somebody, then all of its channels, then nothing.  The sender
  * may need all of its own timeout to see that a connection of its leads nowhere.
  */
-static uint64_t patience(const struct recv_session *s, uint64_t accept_deadline, uint64_t *attach_deadline)
+static uint64_t patience(const struct recv_session *s, uint64_t accept_deadline,
+			 uint64_t *attach_deadline)
 {
 	if (!s->control)
 		return accept_deadline;
@@ -272,7 +288,10 @@ static uint64_t patience(const struct recv_session *s, uint64_t accept_deadline,
 	return all_attached(s) ? CLOCK_NEVER : *attach_deadline;
 }
 
-/* The main thread's loop: the lobby, until END has come in or the door is open. *ret_end says which. */
+/*
+ * The main thread's loop: the lobby, until END has come in or the door is open. *ret_end says
+ * which.
+ */
 static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 {
 	const uint64_t accept_deadline = clock_deadline_ms(s->params.accept_timeout_ms);
@@ -283,7 +302,8 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 	for (;;) {
 		const struct event *event = s->control ? &s->main_event : &s->verdict.attention;
 
-		switch (lobby_wait(s->lobby, event, patience(s, accept_deadline, &attach_deadline), &guest, &why)) {
+		switch (lobby_wait(s->lobby, event, patience(s, accept_deadline, &attach_deadline),
+				   &guest, &why)) {
 		case LOBBY_GUEST:
 			if (!on_guest(s, &guest, err))
 				return false;
@@ -294,7 +314,9 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 			notice_dropped(s, &guest, &why);
 			break;
 		case LOBBY_DEADLINE:
-			return error_set(err, MFD_TRY_AGAIN, s->control ? "not all channels of the sender connected" : "no sender came in time");
+			return error_set(err, MFD_TRY_AGAIN,
+					 s->control ? "not all channels of the sender connected"
+						    : "no sender came in time");
 		case LOBBY_EVENT:
 			if (!s->control) /* cancelled: the verdict knows */
 				return error_set(err, MFD_TRY_AGAIN, "stopped");
@@ -312,7 +334,10 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 	}
 }
 
-/* The first round speaks for every page; an image whose size was not known may have grown in later ones. */
+/*
+ * The first round speaks for every page; an image whose size was not known may have grown in later
+ * ones.
+ */
 static bool check_pages(const struct recv_session *s, uint64_t pages, struct mfd_error *err)
 {
 	const uint64_t first = s->first_totals.pages;
@@ -320,9 +345,13 @@ static bool check_pages(const struct recv_session *s, uint64_t pages, struct mfd
 	if (first == pages)
 		return true;
 	if (s->hello.size != MFD_UNKNOWN || s->end.rounds == 1 || first > pages)
-		return error_set(err, MFD_DATA, "the first round spoke for %" PRIu64 " pages of %" PRIu64, first, pages);
+		return error_set(err, MFD_DATA,
+				 "the first round spoke for %" PRIu64 " pages of %" PRIu64, first,
+				 pages);
 	return s->all_totals.pages >= pages ||
-	       error_set(err, MFD_DATA, "all rounds together spoke for %" PRIu64 " pages of %" PRIu64, s->all_totals.pages, pages);
+	       error_set(err, MFD_DATA,
+			 "all rounds together spoke for %" PRIu64 " pages of %" PRIu64,
+			 s->all_totals.pages, pages);
 }
 
 /* Does what END says agree with what we have written? */
@@ -331,23 +360,36 @@ static bool check_end(const struct recv_session *s, struct mfd_error *err)
 	const struct wire_end *e = &s->end;
 	const struct totals *ours = &s->all_totals;
 
-	/* The threads have been joined: what they have counted since the last SYNC is in no totals. */
+	/*
+	 * The threads have been joined: what they have counted since the last SYNC is in no totals.
+	 */
 	for (unsigned i = 0; i < s->hello.channels; i++) {
 		if (s->thread[i].totals.packets || s->thread[i].round_totals.packets)
-			return error_set(err, MFD_PROTOCOL, "END in the middle of round %" PRIu32, e->rounds);
+			return error_set(err, MFD_PROTOCOL, "END in the middle of round %" PRIu32,
+					 e->rounds);
 	}
 	if (!totals_equal(&e->totals, ours))
-		return error_set(err, MFD_DATA, "the sender sent %" PRIu64 " pages in %" PRIu64 " packets with sum %016" PRIx64
-				 ", written were %" PRIu64 " in %" PRIu64 " with %016" PRIx64, e->totals.pages, e->totals.packets, e->totals.sum,
-				 ours->pages, ours->packets, ours->sum);
+		return error_set(err, MFD_DATA,
+				 "the sender sent %" PRIu64 " pages in %" PRIu64
+				 " packets with sum %016" PRIx64 ", written were %" PRIu64
+				 " in %" PRIu64 " with %016" PRIx64,
+				 e->totals.pages, e->totals.packets, e->totals.sum, ours->pages,
+				 ours->packets, ours->sum);
 	if (s->hello.size != MFD_UNKNOWN && e->size != s->hello.size)
-		return error_set(err, MFD_PROTOCOL, "the image had %" PRIu64 " bytes in HELLO and has %" PRIu64 " in END", s->hello.size, e->size);
+		return error_set(err, MFD_PROTOCOL,
+				 "the image had %" PRIu64 " bytes in HELLO and has %" PRIu64
+				 " in END",
+				 s->hello.size, e->size);
 	if (e->size > s->params.max_size)
-		return error_set(err, MFD_CANT_CREATE, "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64, e->size, s->params.max_size);
+		return error_set(err, MFD_CANT_CREATE,
+				 "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64,
+				 e->size, s->params.max_size);
 	if (!check_pages(s, batch_pages_of(e->size), err))
 		return false;
 	if (e->rounds == 1 && e->image_hash != ours->sum)
-		return error_set(err, MFD_DATA, "the image hash is %016" PRIx64 ", should be %016" PRIx64, ours->sum, e->image_hash);
+		return error_set(err, MFD_DATA,
+				 "the image hash is %016" PRIx64 ", should be %016" PRIx64,
+				 ours->sum, e->image_hash);
 	return true;
 }
 
@@ -401,9 +443,14 @@ bool recv_session_run(struct recv_session *s, struct mfd_error *err)
 		done = commit(s, &reason);
 	else if (done && !s->reminded)
 		done = error_set(&reason, MFD_TRY_AGAIN, "stopped");
-	/* MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; alone it is the reason. */
+	/*
+	 * MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; alone it is
+	 * the reason.
+	 */
 	if (!done)
-		verdict_report(&s->verdict, reason.status == MFD_TRY_AGAIN ? VERDICT_LOST : VERDICT_CAUSE, &reason);
+		verdict_report(&s->verdict,
+			       reason.status == MFD_TRY_AGAIN ? VERDICT_LOST : VERDICT_CAUSE,
+			       &reason);
 	close_door(s);
 	counter_set(&s->ended_ns, clock_ns());
 	if (!done)

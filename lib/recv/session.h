@@ -7,8 +7,9 @@
  *	receiver threads  one per data channel: receive, decode, verify, write (thread.c, packet.c)
  *	control thread    acknowledgements, rounds, heartbeats, deadlines, the peer's errors (control.c)
  *
- * One door out, as in a sending session: whoever fails reports to the verdict, the control thread decides and raises `stop`, the main
- * thread shuts the sockets, joins everybody and frees in reverse order.
+ * One door out, as in a sending session: whoever fails reports to the verdict, the control thread
+ * decides and raises `stop`, the main thread shuts the sockets, joins everybody and frees in
+ * reverse order.
  */
 #ifndef MFD_RECV_SESSION_H
 #define MFD_RECV_SESSION_H
@@ -37,7 +38,10 @@ struct recv_finished {
 	uint8_t name[WIRE_MAX_NAME];
 };
 
-/* What a session is made from.  mfd.c fills it from the user's options, tests from whatever they like. */
+/*
+ * What a session is made from.  mfd.c fills it from the user's options, tests from whatever they
+ * like.
+ */
 struct recv_params {
 	struct listener listener;    /* the session's own from now on, also on failure */
 	struct lobby_rules rules;
@@ -45,10 +49,13 @@ struct recv_params {
 	uint64_t timeout_ms;
 	unsigned max_channels;
 	uint64_t max_size;           /* bytes; UINT64_MAX: no limit */
-	unsigned workers;            /* threads that hash, found out while that can be; 0: as many as there are CPUs */
+	/* threads that hash, found out while that can be; 0: as many as there are CPUs */
+	unsigned workers;
 	bool verify;                 /* read the finished output again */
-	bool resume;                 /* what has come is kept when the session fails, says the sink */
-	bool again;                  /* not the first session: who waits for the port has been told */
+	/* what has come is kept when the session fails, says the sink */
+	bool resume;
+	/* not the first session: who waits for the port has been told */
+	bool again;
 	const struct recv_finished *finished; /* what is in place already; NULL: nothing */
 	bool remind_only;            /* then: no session for anybody */
 	bool forget;                 /* reading the basis leaves nothing in the page cache */
@@ -67,7 +74,8 @@ struct recv_thread {
 	uint32_t generation;         /* of the connection; 0: none yet */
 	struct channel *channel;
 	struct method *method[METHOD_ZSTD + 1]; /* one to decode each */
-	uint8_t *pages;              /* decoded, packet_pages pages; allocated when first attached */
+	/* decoded, packet_pages pages; allocated when first attached */
+	uint8_t *pages;
 	uint8_t *coded;
 	uint8_t *kept;               /* the same, for what the basis has; NULL without one */
 	pthread_t thread;
@@ -85,8 +93,10 @@ struct recv_thread {
 	bool down;                   /* this generation has ended */
 	bool told;                   /* and the sender has been told so */
 	struct mfd_error why;        /* it ended by itself */
-	uint32_t fence_wanted;       /* the peer has given up the connections up to this generation; 0: none */
-	struct wire_fence fence;     /* main has ended the last one given up, and this is the answer; generation 0: none yet */
+	/* the peer has given up the connections up to this generation; 0: none */
+	uint32_t fence_wanted;
+	/* main has ended the last one given up, and this is the answer; generation 0: none yet */
+	struct wire_fence fence;
 	bool fence_news;             /* the answer has not been given yet */
 
 	/* This thread only. */
@@ -94,7 +104,8 @@ struct recv_thread {
 	uint64_t sequence;           /* expected next */
 	struct totals totals;        /* of this generation, since its last SYNC */
 	uint64_t kicked;             /* `written` when the control thread was last told */
-	bool slow;                   /* the last large receive took its time: take the next in small pieces */
+	/* the last large receive took its time: take the next in small pieces */
+	bool slow;
 
 	/* The control thread only. */
 	uint64_t acked;
@@ -116,11 +127,13 @@ struct recv_session {
 	struct recv_thread *thread;  /* [hello.channels] */
 	struct verdict verdict;
 	struct event stop;           /* the door is open */
-	struct event main_event;     /* something for the main thread: fence_wanted, end_seen, stop */
+	/* something for the main thread: fence_wanted, end_seen, stop */
+	struct event main_event;
 
 	pthread_mutex_t lock;        /* Guards, all rare: */
 	uint32_t open_round;         /* packets of other rounds are refused */
-	uint64_t sync_batches;       /* up to the open round's end, says SYNC; UINT64_MAX: none yet */
+	/* up to the open round's end, says SYNC; UINT64_MAX: none yet */
+	uint64_t sync_batches;
 	struct totals all_totals;    /* of all rounds that are done */
 	struct totals first_totals;  /* of round 0 */
 	bool stopping;               /* as `stop` */
@@ -149,13 +162,17 @@ struct recv_session {
 };
 
 /* The sink stays the caller's and must outlive the session. */
-bool recv_session_new(const struct recv_params *params, struct sink *sink, struct recv_session **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool recv_session_new(const struct recv_params *params, struct sink *sink,
+		      struct recv_session **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Wait for one sender, take the image, commit it. */
 bool recv_session_run(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 void recv_session_cancel(struct recv_session *s);
 
-/* After a run that was good, with params.resume: has the sender said that it knows?  And what is in place. */
+/*
+ * After a run that was good, with params.resume: has the sender said that it knows?  And what is in
+ * place.
+ */
 bool recv_session_confirmed(const struct recv_session *s);
 void recv_session_finished(const struct recv_session *s, struct recv_finished *ret);
 
@@ -175,15 +192,24 @@ void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t num
 bool recv_gone_locked(const struct recv_thread *t);
 
 /* hello.c.  Main thread: may this sender have a session?  Fills in WELCOME or says why not. */
-bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret,
+		struct mfd_error *err) MFD_MUST_CHECK;
 
-/* attach.c.  Main thread: a data connection has come in; false: it is a stranger after all, and the caller drops it. */
-bool recv_attach(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * attach.c.  Main thread: a data connection has come in; false: it is a stranger after all, and the
+ * caller drops it.
+ */
+bool recv_attach(struct recv_session *s, struct lobby_guest *guest,
+		 struct mfd_error *err) MFD_MUST_CHECK;
 
 /* attach.c.  The same for the connection for hash lists. */
-bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err) MFD_MUST_CHECK;
+bool recv_attach_hashes(struct recv_session *s, struct lobby_guest *guest,
+			struct mfd_error *err) MFD_MUST_CHECK;
 
-/* attach.c.  Main thread: end the connections whose fence is wanted; the control thread then answers. */
+/*
+ * attach.c.  Main thread: end the connections whose fence is wanted; the control thread then
+ * answers.
+ */
 void recv_fence(struct recv_session *s);
 
 /* attach.c.  Main thread: wake and join every receiver thread, and those that hash the basis. */
@@ -194,24 +220,33 @@ void *recv_thread_main(void *thread);
 void *recv_control_main(void *session);
 
 /*
- * packet.c.  Receiver thread: take the rest of the packet whose header is @p from the channel, verify it and write it.
+ * packet.c.  Receiver thread: take the rest of the packet whose header is @p from the channel,
+ * verify it and write it.
  * *ret_lost: the failure is the connection's, not the data's.
  */
-bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost, struct mfd_error *err) MFD_MUST_CHECK;
+bool recv_packet(struct recv_thread *t, const struct wire_packet *p, bool *ret_lost,
+		 struct mfd_error *err) MFD_MUST_CHECK;
 
 /* packet.c.  Bytes of a run of pages that are inside the image: its last page may be short. */
 uint64_t recv_clip(const struct recv_session *s, uint64_t offset, uint64_t bytes);
 
 /*
- * keep.c.  Receiver thread: the pages @kept of packet @p are in the output from now on, and their hashes add up to @sum.  MFD_DATA when
- * they do not, MFD_IO.
+ * keep.c.  Receiver thread: the pages @kept of packet @p are in the output from now on, and their
+ * hashes add up to @sum.  MFD_DATA when they do not, MFD_IO.
  */
-bool recv_keep(struct recv_thread *t, const struct wire_packet *p, const uint64_t *kept, uint64_t sum, struct mfd_error *err) MFD_MUST_CHECK;
+bool recv_keep(struct recv_thread *t, const struct wire_packet *p, const uint64_t *kept,
+	       uint64_t sum, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* verify.c.  Main thread, all receiver threads joined: the output has the image hash that END said.  MFD_DATA when not, MFD_IO, MFD_TRY_AGAIN. */
+/*
+ * verify.c.  Main thread, all receiver threads joined: the output has the image hash that END said.
+ * MFD_DATA when not, MFD_IO, MFD_TRY_AGAIN.
+ */
 bool recv_verify(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* thread.c.  Receive exactly @iov; counts the bytes and the time.  *ret_got as in channel_ops.recv. */
-bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * thread.c.  Receive exactly @iov; counts the bytes and the time.  *ret_got as in channel_ops.recv.
+ */
+bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got,
+		struct mfd_error *err) MFD_MUST_CHECK;
 
 #endif

@@ -24,13 +24,16 @@
 
 #include "base/clock.h"
 
-/* Written packets that make it worth waking the control thread; a SYNC always does, and it looks by itself 20 times a second. */
+/*
+ * Written packets that make it worth waking the control thread; a SYNC always does, and it looks by
+ * itself 20 times a second.
+ */
 #define KICK_PACKETS 4
 
 /*
- * The sender takes a channel for dead when `received` stands still for its timeout.  So that a slow network is seen to move within a
- * packet, that is taken in small pieces, as small as those of a sender with a bandwidth limit; a
- * fast one (this many bytes per ms) in large ones.
+ * The sender takes a channel for dead when `received` stands still for its timeout.  So that a slow
+ * network is seen to move within a packet, that is taken in small pieces, as small as those of a
+ * sender with a bandwidth limit; a fast one (this many bytes per ms) in large ones.
  */
 #define RECV_PIECE (512u << 10)
 #define RECV_PIECE_SLOW (1u << 10)
@@ -46,7 +49,8 @@ static size_t iov_bytes(const struct iovec *iov, unsigned iovs)
 }
 
 /* One receive of everything, for what is small or comes in one piece. */
-static bool recv_piece(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *got, struct mfd_error *err)
+static bool recv_piece(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *got,
+		       struct mfd_error *err)
 {
 	bool ok = t->channel->ops->recv(t->channel, iov, iovs, got, err);
 
@@ -55,7 +59,8 @@ static bool recv_piece(struct recv_thread *t, struct iovec *iov, unsigned iovs, 
 	return ok;
 }
 
-bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err)
+bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got,
+		struct mfd_error *err)
 {
 	const size_t most = t->slow ? RECV_PIECE_SLOW : RECV_PIECE;
 	const uint64_t since = clock_ns();
@@ -136,14 +141,18 @@ static void failed(struct recv_thread *t, struct mfd_error *err)
 }
 
 /* Everything about a header that depends on the session. */
-static bool check_packet(const struct recv_thread *t, const struct wire_packet *p, struct mfd_error *err)
+static bool check_packet(const struct recv_thread *t, const struct wire_packet *p,
+			 struct mfd_error *err)
 {
 	const struct recv_session *s = t->session;
 
 	if (p->sequence != t->sequence)
-		return error_set(err, MFD_PROTOCOL, "packet %" PRIu64 " where %" PRIu64 " was expected", p->sequence, t->sequence);
+		return error_set(err, MFD_PROTOCOL,
+				 "packet %" PRIu64 " where %" PRIu64 " was expected", p->sequence,
+				 t->sequence);
 	if (p->round && !(s->hello.flags & WIRE_HELLO_ROUNDS))
-		return error_set(err, MFD_PROTOCOL, "packet of round %" PRIu32 " in a session of one round", p->round);
+		return error_set(err, MFD_PROTOCOL,
+				 "packet of round %" PRIu32 " in a session of one round", p->round);
 	if (p->kind == WIRE_SYNC)
 		return true;
 	if (p->region != 0)
@@ -151,12 +160,18 @@ static bool check_packet(const struct recv_thread *t, const struct wire_packet *
 	if ((p->flags & WIRE_FLAG_KEPT) && (!s->told || p->round))
 		return error_set(err, MFD_PROTOCOL, "kept pages where there is no basis");
 	if (p->kind == WIRE_PAGES && p->count > s->hello.packet_pages)
-		return error_set(err, MFD_PROTOCOL, "packet of %" PRIu64 " pages, agreed were %" PRIu32, p->count, s->hello.packet_pages);
+		return error_set(err, MFD_PROTOCOL,
+				 "packet of %" PRIu64 " pages, agreed were %" PRIu32, p->count,
+				 s->hello.packet_pages);
 	if (p->first >= s->page_limit || p->count > s->page_limit - p->first) {
 		if (s->hello.size == MFD_UNKNOWN)
-			return error_set(err, MFD_CANT_CREATE, "the image is larger than --max-size allows (%" PRIu64 " bytes)", s->params.max_size);
-		return error_set(err, MFD_PROTOCOL, "pages %" PRIu64 " to %" PRIu64 " of an image of %" PRIu64, p->first, p->first + p->count,
-				 s->page_limit);
+			return error_set(err, MFD_CANT_CREATE,
+					 "the image is larger than --max-size allows (%" PRIu64
+					 " bytes)",
+					 s->params.max_size);
+		return error_set(err, MFD_PROTOCOL,
+				 "pages %" PRIu64 " to %" PRIu64 " of an image of %" PRIu64,
+				 p->first, p->first + p->count, s->page_limit);
 	}
 	if (!t->method[p->method])
 		return error_set(err, MFD_PROTOCOL, "method %u was not agreed on", p->method);
@@ -231,7 +246,8 @@ static bool take_packet(struct recv_thread *t, const struct wire_packet *p, bool
 }
 
 /* The next header; false with *ret_lost at the end of the stream or the connection. */
-static bool next_header(struct recv_thread *t, struct wire_packet *ret, bool *ret_lost, struct mfd_error *err)
+static bool next_header(struct recv_thread *t, struct wire_packet *ret, bool *ret_lost,
+			struct mfd_error *err)
 {
 	uint8_t raw[WIRE_PACKET_BYTES];
 	struct iovec iov = { raw, sizeof(raw) };
@@ -241,9 +257,12 @@ static bool next_header(struct recv_thread *t, struct wire_packet *ret, bool *re
 	if (!recv_bytes(t, &iov, 1, &got, err))
 		return false;
 	if (!got)
-		return error_set(err, MFD_TRY_AGAIN, "connection closed by the sender before the end of the image");
+		return error_set(err, MFD_TRY_AGAIN,
+				 "connection closed by the sender before the end of the image");
 	if (got < sizeof(raw))
-		return error_set(err, MFD_TRY_AGAIN, "packet header: connection closed after %zu of %zu bytes", got, sizeof(raw));
+		return error_set(err, MFD_TRY_AGAIN,
+				 "packet header: connection closed after %zu of %zu bytes", got,
+				 sizeof(raw));
 	*ret_lost = false;
 	counter_add(&t->counters.bytes, got);
 	return wire_get_packet(raw, ret, err);

@@ -16,13 +16,18 @@
 
 #include "base/clock.h"
 
-/* Report what this thread has found.  What the peer says of itself is a cause; a connection that goes away is not. */
+/*
+ * Report what this thread has found.  What the peer says of itself is a cause; a connection that
+ * goes away is not.
+ */
 static void report(struct send_session *s, struct mfd_error *err)
 {
 	bool lost = err->status == MFD_TRY_AGAIN && !err->remote;
 
 	if (lost && s->end_sent)
-		error_set(err, MFD_TRY_AGAIN, "connection lost before the receiver answered: the outcome is not known, look at its output");
+		error_set(err, MFD_TRY_AGAIN,
+			  "connection lost before the receiver answered: the outcome is not known, "
+			  "look at its output");
 	verdict_report(&s->verdict, lost ? VERDICT_LOST : VERDICT_CAUSE, err);
 }
 
@@ -49,10 +54,12 @@ static void retire(void *thread, struct inflight_entry *e)
 		pool_put(&s->pool, e->batch.bytes);
 }
 
-static struct send_thread *find_thread(struct send_session *s, uint32_t channel, struct mfd_error *err)
+static struct send_thread *find_thread(struct send_session *s, uint32_t channel,
+				       struct mfd_error *err)
 {
 	if (channel >= s->params.channels) {
-		error_set(err, MFD_PROTOCOL, "the receiver names channel %" PRIu32 " of %u", channel, s->params.channels);
+		error_set(err, MFD_PROTOCOL, "the receiver names channel %" PRIu32 " of %u",
+			  channel, s->params.channels);
 		return NULL;
 	}
 	return &s->thread[channel];
@@ -115,7 +122,8 @@ static void check_channel(struct send_thread *t, const struct wire_channel_healt
 	}
 }
 
-static bool check_health(struct send_session *s, const struct wire_heartbeat *beat, struct mfd_error *err)
+static bool check_health(struct send_session *s, const struct wire_heartbeat *beat,
+			 struct mfd_error *err)
 {
 	const struct wire_channel_health *health[MFD_MAX_CHANNELS] = { NULL };
 	const uint64_t now = clock_ns();
@@ -137,7 +145,8 @@ static bool check_health(struct send_session *s, const struct wire_heartbeat *be
 	return true;
 }
 
-static bool on_sync_done(struct send_session *s, const struct wire_sync_done *done, struct mfd_error *err)
+static bool on_sync_done(struct send_session *s, const struct wire_sync_done *done,
+			 struct mfd_error *err)
 {
 	bool ok;
 
@@ -153,12 +162,15 @@ static bool on_sync_done(struct send_session *s, const struct wire_sync_done *do
 	return ok || refuse(err, "SYNC_DONE out of turn");
 }
 
-static bool on_committed(struct send_session *s, const struct wire_committed *c, struct mfd_error *err)
+static bool on_committed(struct send_session *s, const struct wire_committed *c,
+			 struct mfd_error *err)
 {
 	if (!s->end_sent)
 		return refuse(err, "COMMITTED before END");
 	if (c->size != s->end.size || c->image_hash != s->end.image_hash)
-		return error_set(err, MFD_DATA, "the receiver committed %" PRIu64 " bytes with hash %016" PRIx64, c->size, c->image_hash);
+		return error_set(err, MFD_DATA,
+				 "the receiver committed %" PRIu64 " bytes with hash %016" PRIx64,
+				 c->size, c->image_hash);
 	pthread_mutex_lock(&s->lock);
 	s->committed = true;
 	pthread_mutex_unlock(&s->lock);
@@ -166,7 +178,8 @@ static bool on_committed(struct send_session *s, const struct wire_committed *c,
 	return true;
 }
 
-static bool on_channel_down(struct send_session *s, const struct wire_fence *f, struct mfd_error *err)
+static bool on_channel_down(struct send_session *s, const struct wire_fence *f,
+			    struct mfd_error *err)
 {
 	struct send_thread *t = find_thread(s, f->channel, err);
 	struct mfd_error why;
@@ -209,7 +222,8 @@ static bool on_message(struct send_session *s, const struct wire_message *m, str
 		control_remote_error(&m->problem, err);
 		return false;
 	default:
-		return error_set(err, MFD_PROTOCOL, "unexpected %s from the receiver", wire_type_name(m->type));
+		return error_set(err, MFD_PROTOCOL, "unexpected %s from the receiver",
+				 wire_type_name(m->type));
 	}
 }
 
@@ -224,7 +238,10 @@ static void beat(struct send_session *s)
 		return; /* the peer does not read: it will be found out by its silence */
 }
 
-/* A receiver that resumes waits for us to have heard it.  The last thing we say, so it is sent here and now. */
+/*
+ * A receiver that resumes waits for us to have heard it.  The last thing we say, so it is sent here
+ * and now.
+ */
 static void confirm(struct send_session *s)
 {
 	struct wire_message m = { .type = WIRE_HEARTBEAT };
@@ -246,13 +263,16 @@ static bool send_end(struct send_session *s, struct mfd_error *err)
 	m.end = s->end;
 	pthread_mutex_unlock(&s->lock);
 	if (now && !control_queue(s->control, &m))
-		return error_set(err, MFD_TRY_AGAIN, "the receiver does not read its control connection");
+		return error_set(err, MFD_TRY_AGAIN,
+				 "the receiver does not read its control connection");
 	return true;
 }
 
 /* ---- The door. ---- */
 
-/* Tell the peer what ended the session, if it was not the peer who told us; then let everybody out. */
+/*
+ * Tell the peer what ended the session, if it was not the peer who told us; then let everybody out.
+ */
 static void open_door(struct send_session *s, const struct mfd_error *error, bool alive)
 {
 	if (alive && error && !error->remote)
@@ -302,7 +322,10 @@ void *send_control_main(void *session)
 		case CONTROL_DEADLINE:
 			break;
 		case CONTROL_LOST:
-			/* Bytes that make no sense leave a connection over which the peer can be told. */
+			/*
+			 * Bytes that make no sense leave a connection over which the peer can be
+			 * told.
+			 */
 			alive = err.status != MFD_TRY_AGAIN;
 			error_wrap(&err, "control");
 			report(s, &err);
@@ -314,7 +337,8 @@ void *send_control_main(void *session)
 		rank = verdict_get(&s->verdict, &reason);
 		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
 			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
-		if (rank > VERDICT_LOST || (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
+		if (rank > VERDICT_LOST ||
+		    (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
 			open_door(s, &reason, alive);
 			return NULL;
 		}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a session: control connection, HELLO and WELCOME, then the data connections.  The main thread does all of it; nothing else runs
- * yet but, for the data connections, the control thread.
+ * Opening a session: control connection, HELLO and WELCOME, then the data connections.  The main
+ * thread does all of it; nothing else runs yet but, for the data connections, the control thread.
  */
 #include "send/failover.h"
 
@@ -53,15 +53,21 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 	memcpy(h->region[0].name, info->name, name_bytes);
 }
 
-static bool accept_terms(struct send_session *s, const struct wire_welcome *w, struct mfd_error *err)
+static bool accept_terms(struct send_session *s, const struct wire_welcome *w,
+			 struct mfd_error *err)
 {
 	if (w->version != WIRE_VERSION)
-		return error_set(err, MFD_PROTOCOL, "the receiver chose protocol version %u, this sender speaks %d", w->version, WIRE_VERSION);
+		return error_set(err, MFD_PROTOCOL,
+				 "the receiver chose protocol version %u, this sender speaks %d",
+				 w->version, WIRE_VERSION);
 	if (w->packet_pages < 1 || w->packet_pages > s->params.packet_pages)
-		return error_set(err, MFD_PROTOCOL, "the receiver wants packets of %u pages, offered were %u", (unsigned)w->packet_pages,
-				 (unsigned)s->params.packet_pages);
-	if (!(w->methods & (UINT32_C(1) << s->params.method->id)) || !(w->methods & (UINT32_C(1) << METHOD_NONE)))
-		return error_set(err, MFD_PROTOCOL, "the receiver can't decode %s", s->params.method->name);
+		return error_set(err, MFD_PROTOCOL,
+				 "the receiver wants packets of %u pages, offered were %u",
+				 (unsigned)w->packet_pages, (unsigned)s->params.packet_pages);
+	if (!(w->methods & (UINT32_C(1) << s->params.method->id)) ||
+	    !(w->methods & (UINT32_C(1) << METHOD_NONE)))
+		return error_set(err, MFD_PROTOCOL, "the receiver can't decode %s",
+				 s->params.method->name);
 	s->packet_pages = w->packet_pages;
 	memcpy(s->token, w->token, sizeof(s->token));
 	s->resumable = w->resume;
@@ -83,22 +89,29 @@ static bool await_welcome(struct send_session *s, uint64_t deadline_ns, struct m
 	case CONTROL_ATTENTION:
 		return error_set(err, MFD_TRY_AGAIN, "stopped");
 	case CONTROL_DEADLINE:
-		return error_set(err, MFD_TRY_AGAIN, "%s: connected, but no answer: is that mfd-recv?", s->target.name);
+		return error_set(err, MFD_TRY_AGAIN,
+				 "%s: connected, but no answer: is that mfd-recv?", s->target.name);
 	default:
-		return error_wrap(err, "%s: no answer to HELLO (not mfd-recv, or it does not --allow us?)", s->target.name);
+		return error_wrap(err,
+				  "%s: no answer to HELLO (not mfd-recv, or it does not --allow "
+				  "us?)",
+				  s->target.name);
 	}
 	if (m.type == WIRE_REFUSE || m.type == WIRE_ERROR) {
 		control_remote_error(&m.problem, err);
 		return false;
 	}
-	if (m.type == WIRE_COMMITTED && s->params.ended && m.committed.size == s->params.ended_size &&
+	if (m.type == WIRE_COMMITTED && s->params.ended &&
+	    m.committed.size == s->params.ended_size &&
 	    m.committed.image_hash == s->params.ended_hash) {
-		s->end = (struct wire_end){ .size = m.committed.size, .image_hash = m.committed.image_hash };
+		s->end = (struct wire_end){ .size = m.committed.size,
+					    .image_hash = m.committed.image_hash };
 		s->committed = true;
 		return true;
 	}
 	if (m.type != WIRE_WELCOME)
-		return error_set(err, MFD_PROTOCOL, "%s instead of WELCOME from the receiver", wire_type_name(m.type));
+		return error_set(err, MFD_PROTOCOL, "%s instead of WELCOME from the receiver",
+				 wire_type_name(m.type));
 	return accept_terms(s, &m.welcome, err);
 }
 
@@ -125,13 +138,17 @@ bool send_open_control(struct send_session *s, struct mfd_error *err)
 		return error_set(err, MFD_BUG, "no room for HELLO");
 	if (await_welcome(s, clock_deadline_ms(s->params.timeout_ms), err))
 		return true;
-	/* An answer that is no use: with it the receiver's session has begun, and it wants to know how that ends. */
+	/*
+	 * An answer that is no use: with it the receiver's session has begun, and it wants to know
+	 * how that ends.
+	 */
 	if (!err->remote && (err->status == MFD_DATA || err->status == MFD_PROTOCOL))
 		control_tell(s->control, err);
 	return false;
 }
 
-static bool introduce(const struct send_session *s, struct channel *channel, struct wire_preamble *preamble, struct mfd_error *err)
+static bool introduce(const struct send_session *s, struct channel *channel,
+		      struct wire_preamble *preamble, struct mfd_error *err)
 {
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 	struct iovec iov = { raw, sizeof(raw) };
@@ -143,7 +160,8 @@ static bool introduce(const struct send_session *s, struct channel *channel, str
 
 bool send_open_preamble(struct send_thread *t, struct mfd_error *err)
 {
-	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA, .channel = t->id, .generation = t->generation };
+	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_DATA,
+					  .channel = t->id, .generation = t->generation };
 
 	return introduce(t->session, t->channel, &preamble, err);
 }
@@ -166,10 +184,14 @@ static bool open_one(struct send_session *s, struct send_thread *t, uint64_t dea
 	return true;
 }
 
-/* The receiver has something to say about what it has.  That it connects is asked for; to lose it later costs bytes only. */
+/*
+ * The receiver has something to say about what it has.  That it connects is asked for; to lose it
+ * later costs bytes only.
+ */
 static bool open_hashes(struct send_session *s, uint64_t deadline_ns, struct mfd_error *err)
 {
-	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_HASHES, .generation = 1 };
+	struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_HASHES,
+					  .generation = 1 };
 	struct channel *channel;
 	struct mfd_error ignored;
 
@@ -179,7 +201,8 @@ static bool open_hashes(struct send_session *s, uint64_t deadline_ns, struct mfd
 	s->lists.stop = &s->stop;
 	s->lists.producer = &s->producer;
 	s->lists.bytes = &s->bytes_hashes;
-	if (!send_open_connection(s, &s->target, CHANNEL_ID_HASHES, &s->stop, deadline_ns, false, &channel, err))
+	if (!send_open_connection(s, &s->target, CHANNEL_ID_HASHES, &s->stop, deadline_ns, false,
+				  &channel, err))
 		return false;
 	if (introduce(s, channel, &preamble, &ignored))
 		return match_start(&s->lists, channel, &s->match, err);
@@ -196,7 +219,10 @@ bool send_open_data(struct send_session *s, struct mfd_error *err)
 	for (unsigned i = 0; i < s->params.channels; i++) {
 		if (open_one(s, &s->thread[i], deadline_ns, err))
 			continue;
-		/* Control came through a moment ago: that this one does not is a loss, and the peer may say why. */
+		/*
+		 * Control came through a moment ago: that this one does not is a loss, and the peer
+		 * may say why.
+		 */
 		if (err->status == MFD_UNAVAILABLE)
 			err->status = MFD_TRY_AGAIN;
 		return error_wrap(err, "channel %u", i);

@@ -54,7 +54,10 @@ static bool producer_sleep(struct send_session *s, ready_fn *ready)
 	}
 }
 
-/* Some channel has a free slot.  The scan may move the cursor on: that costs a channel its turn, no more. */
+/*
+ * Some channel has a free slot.  The scan may move the cursor on: that costs a channel its turn, no
+ * more.
+ */
 static bool slot_free(struct send_session *s)
 {
 	return handoff_find(&s->inboxes) >= 0;
@@ -140,7 +143,8 @@ static bool producer_send_again(struct send_session *s)
  */
 static bool hashes_here(struct send_session *s)
 {
-	return match_ready(s->match, s->awaiting->first, s->awaiting->count) || returned_any(&s->returned);
+	return match_ready(s->match, s->awaiting->first, s->awaiting->count) ||
+	       returned_any(&s->returned);
 }
 
 /* What the receiver has of @slot's pages, for its sender thread to compare; false for the door. */
@@ -157,7 +161,8 @@ static bool producer_match(struct send_session *s, const struct handoff *inbox, 
 		return false;
 	while (s->inboxes.handoff[place] != inbox)
 		place++;
-	slot->match = match_fetch(s->match, slot, place * HANDOFF_SLOTS + (uint32_t)(slot - inbox->slot));
+	slot->match = match_fetch(s->match, slot,
+				  place * HANDOFF_SLOTS + (uint32_t)(slot - inbox->slot));
 	return true;
 }
 
@@ -174,21 +179,24 @@ static bool producer_buffer(struct send_session *s, uint8_t **ret)
 	return true;
 }
 
-/* What happened when a wait ended with the door: the verdict knows why, *err only has to be filled. */
+/*
+ * What happened when a wait ended with the door: the verdict knows why, *err only has to be filled.
+ */
 static bool door(struct mfd_error *err)
 {
 	return error_set(err, MFD_TRY_AGAIN, "stopped");
 }
 
 /*
- * The most pages for the batch at @at.  Large ones cost less each, but the last of them keep one channel busy while the others have
- * nothing left to do: towards the end every channel gets some more, smaller ones (guided self-scheduling, Polychronopoulos and Kuck,
- * 1987).
+ * The most pages for the batch at @at.  Large ones cost less each, but the last of them keep one
+ * channel busy while the others have nothing left to do: towards the end every channel gets some
+ * more, smaller ones (guided self-scheduling, Polychronopoulos and Kuck, 1987).
  */
 static uint32_t batch_limit(const struct send_session *s, uint64_t at)
 {
 	const uint64_t size = s->source->info.size;
-	const uint32_t least = s->packet_pages < SMALL_BATCH_PAGES ? s->packet_pages : SMALL_BATCH_PAGES;
+	const uint32_t least = s->packet_pages < SMALL_BATCH_PAGES ? s->packet_pages
+								   : SMALL_BATCH_PAGES;
 	uint64_t share;
 
 	if (size == MFD_UNKNOWN)
@@ -198,10 +206,12 @@ static uint32_t batch_limit(const struct send_session *s, uint64_t at)
 }
 
 /*
- * Room for the hashes of the pages in @b, before a sender thread fills it in.  A run of zeros needs none: what earlier rounds
- * left there goes now, because those rounds are over, and a page comes once in each.
+ * Room for the hashes of the pages in @b, before a sender thread fills it in.  A run of zeros needs
+ * none: what earlier rounds left there goes now, because those rounds are over, and a page comes
+ * once in each.
  */
-static bool make_room_for_hashes(struct send_session *s, const struct batch *b, struct mfd_error *err)
+static bool make_room_for_hashes(struct send_session *s, const struct batch *b,
+				 struct mfd_error *err)
 {
 	if (!s->many_rounds)
 		return true;
@@ -307,14 +317,20 @@ static bool sync_round(struct send_session *s, struct mfd_error *err)
 	memset(&s->round_totals, 0, sizeof(s->round_totals));
 	pthread_mutex_unlock(&s->lock);
 	if (!totals_equal(&ours, &theirs))
-		return error_set(err, MFD_DATA, "round %" PRIu32 ": the receiver wrote %" PRIu64 " pages in %" PRIu64 " packets with sum %016" PRIx64
-				 ", sent were %" PRIu64 " in %" PRIu64 " with %016" PRIx64, s->round, theirs.pages, theirs.packets,
-				 theirs.sum, ours.pages, ours.packets, ours.sum);
+		return error_set(err, MFD_DATA,
+				 "round %" PRIu32 ": the receiver wrote %" PRIu64
+				 " pages in %" PRIu64 " packets with sum %016" PRIx64
+				 ", sent were %" PRIu64 " in %" PRIu64 " with %016" PRIx64,
+				 s->round, theirs.pages, theirs.packets, theirs.sum, ours.pages,
+				 ours.packets, ours.sum);
 	counter_set(&s->rounds, s->round + 1);
 	return true;
 }
 
-/* The hash of the finished image: the transport's sum, or with several rounds the sum over the pages as sent last. */
+/*
+ * The hash of the finished image: the transport's sum, or with several rounds the sum over the
+ * pages as sent last.
+ */
 static uint64_t image_hash(const struct send_session *s, uint64_t size)
 {
 	uint64_t first, n, sum = 0;
@@ -339,7 +355,9 @@ static bool finish(struct send_session *s, uint64_t size, struct mfd_error *err)
 	counter_set(&s->flush_ns, clock_ns());
 	counter_set(&s->phase, MFD_FLUSHING);
 	pthread_mutex_lock(&s->lock);
-	s->end = (struct wire_end){ .rounds = s->round + 1, .size = size, .totals = s->all_totals, .image_hash = hash };
+	s->end = (struct wire_end){
+		.rounds = s->round + 1, .size = size, .totals = s->all_totals, .image_hash = hash
+	};
 	s->end_wanted = true;
 	pthread_mutex_unlock(&s->lock);
 	event_raise(&s->verdict.attention);

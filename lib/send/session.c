@@ -10,7 +10,10 @@
 
 #include "base/clock.h"
 
-/* Buffers of a stream: what the slots hold, what the sender threads work on, and what waits for its acknowledgement. */
+/*
+ * Buffers of a stream: what the slots hold, what the sender threads work on, and what waits for its
+ * acknowledgement.
+ */
 #define POOL_BUFFERS_PER_CHANNEL 16u
 
 /* ---- Made. ---- */
@@ -27,7 +30,8 @@ static bool init_threads(struct send_session *s, struct mfd_error *err)
 		return error_set(err, MFD_OS, "out of memory");
 	memset(s->thread, 0, bytes);
 	for (unsigned i = 0; i < n; i++) {
-		s->inboxes.count = i + 1; /* what send_session_free() has to undo, also of a thread that failed half-way */
+		/* what send_session_free() has to undo, also of a thread that failed half-way */
+		s->inboxes.count = i + 1;
 		if (!send_thread_init(&s->thread[i], s, i, err))
 			return false;
 		s->inboxes.handoff[i] = s->thread[i].inbox;
@@ -48,9 +52,11 @@ static bool init_source(struct send_session *s, struct mfd_error *err)
 	return !s->many_rounds || sparse_init(&s->page_hash, sizeof(uint64_t), err);
 }
 
-bool send_session_new(const struct send_params *params, struct source *source, struct send_session **ret, struct mfd_error *err)
+bool send_session_new(const struct send_params *params, struct source *source,
+		      struct send_session **ret, struct mfd_error *err)
 {
-	struct send_session *s = aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	struct send_session *s =
+		aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 
 	if (!s)
 		return error_set(err, MFD_OS, "out of memory");
@@ -114,7 +120,8 @@ static bool start_threads(struct send_session *s, struct mfd_error *err)
 		int e = pthread_create(&t->thread, NULL, send_thread_main, t);
 
 		if (e)
-			return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u", i);
+			return error_set_os(err, MFD_OS, e, "can't start the thread of channel %u",
+					    i);
 		t->running = true;
 	}
 	return true;
@@ -146,7 +153,10 @@ static bool run(struct send_session *s, struct mfd_error *err)
 	return send_produce(s, err);
 }
 
-/* The one door out: everybody is woken and joined, whatever was running.  Nothing is freed before that. */
+/*
+ * The one door out: everybody is woken and joined, whatever was running.  Nothing is freed before
+ * that.
+ */
 static void close_door(struct send_session *s)
 {
 	if (s->control_running) {
@@ -182,9 +192,14 @@ bool send_session_run(struct send_session *s, struct mfd_error *err)
 	struct mfd_error reason;
 	bool done = run(s, &reason);
 
-	/* MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; before there is a control thread it may be the reason. */
+	/*
+	 * MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; before there
+	 * is a control thread it may be the reason.
+	 */
 	if (!done)
-		verdict_report(&s->verdict, reason.status == MFD_TRY_AGAIN ? VERDICT_LOST : VERDICT_CAUSE, &reason);
+		verdict_report(&s->verdict,
+			       reason.status == MFD_TRY_AGAIN ? VERDICT_LOST : VERDICT_CAUSE,
+			       &reason);
 	close_door(s);
 	send_failover_news(s);
 	counter_set(&s->ended_ns, clock_ns());

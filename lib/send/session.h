@@ -39,7 +39,10 @@
 #include "send/match.h"
 #include "source/source.h"
 
-/* What a session is made from.  mfd.c fills it from the user's options, tests from whatever they like. */
+/*
+ * What a session is made from.  mfd.c fills it from the user's options, tests from whatever they
+ * like.
+ */
 struct send_params {
 	const char *address;         /* host:port */
 	enum mfd_family family;
@@ -70,7 +73,8 @@ struct send_thread {
 	uint32_t id;
 	struct method *method;
 	const struct zero_variant *zero;
-	uint8_t *pages;              /* packet_pages pages; NULL where the batches bring their bytes */
+	/* packet_pages pages; NULL where the batches bring their bytes */
+	uint8_t *pages;
 	pthread_t thread;
 	bool running;                /* main thread only: to be joined */
 
@@ -126,7 +130,8 @@ struct send_session {
 	struct source *source;       /* not owned */
 	bool many_rounds;            /* there may be more rounds than one */
 	bool use_pool;               /* the source can't be read twice */
-	struct match *match;         /* what the receiver has already; NULL: nothing, or it does not say */
+	/* what the receiver has already; NULL: nothing, or it does not say */
+	struct match *match;
 
 	/* Between the threads, each with its own rules. */
 	struct send_thread *thread;  /* [params.channels] */
@@ -142,7 +147,8 @@ struct send_session {
 	counter news;                /* 1: some channel has news for the user */
 	counter changes;             /* connections lost or opened again: SYNC is sent again */
 	counter failovers;           /* the first of these; both are changed under the lock */
-	struct sparse page_hash;     /* of uint64_t, with many_rounds: each page's hash as last sent */
+	/* of uint64_t, with many_rounds: each page's hash as last sent */
+	struct sparse page_hash;
 
 	pthread_mutex_t lock;        /* Guards, all rare, what each thread says is guarded, and: */
 	bool stopping;               /* as `stop` */
@@ -188,7 +194,8 @@ struct send_session {
 };
 
 /* The source stays the caller's and must outlive the session. */
-bool send_session_new(const struct send_params *params, struct source *source, struct send_session **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool send_session_new(const struct send_params *params, struct source *source,
+		      struct send_session **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* The whole transfer; true only when COMMITTED came. */
 bool send_session_run(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
@@ -217,7 +224,10 @@ bool send_open_connection(struct send_session *s, struct connect_target *target,
 /* open.c.  The first bytes on @t's new connection. */
 bool send_open_preamble(struct send_thread *t, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* producer.c.  Main thread: all rounds and END, until COMMITTED; false when the door opened, the reason is in the verdict or in *err. */
+/*
+ * producer.c.  Main thread: all rounds and END, until COMMITTED; false when the door opened, the
+ * reason is in the verdict or in *err.
+ */
 bool send_produce(struct send_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* thread.c and control.c.  Thread functions, for a struct send_thread and a struct send_session. */
@@ -231,8 +241,12 @@ void *send_control_main(void *session);
  */
 bool send_paced(struct send_thread *t, unsigned iovs, size_t bytes, uint64_t now_ns) MFD_MUST_CHECK;
 
-/* thread.c.  Everything the thread needs but its channel; undone by send_thread_destroy(), also after a failure half-way. */
-bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id, struct mfd_error *err) MFD_MUST_CHECK;
+/*
+ * thread.c.  Everything the thread needs but its channel; undone by send_thread_destroy(), also
+ * after a failure half-way.
+ */
+bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id,
+		      struct mfd_error *err) MFD_MUST_CHECK;
 void send_thread_destroy(struct send_thread *t);
 
 #endif

@@ -38,7 +38,8 @@ static_assert(INFLIGHT_DEPTH <= METHOD_UNACKNOWLEDGED_MAX, "the log is what meth
 /* Header and bitmaps come first, then the payload's runs. */
 #define THREAD_IOVS (1 + METHOD_IOVS(BATCH_MAX_PAGES))
 
-bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id, struct mfd_error *err)
+bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id,
+		      struct mfd_error *err)
 {
 	const size_t bytes = (size_t)s->params.packet_pages * PAGE_BYTES;
 
@@ -48,7 +49,8 @@ bool send_thread_init(struct send_thread *t, struct send_session *s, uint32_t id
 	t->proven = true;
 	t->zero = zero_best();
 	t->iov = calloc(THREAD_IOVS, sizeof(*t->iov));
-	t->inbox = aligned_alloc(CACHE_LINE, (sizeof(*t->inbox) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	t->inbox = aligned_alloc(CACHE_LINE,
+				 (sizeof(*t->inbox) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
 	if (!t->iov || !t->inbox)
 		goto no_memory;
 	memset(t->inbox, 0, sizeof(*t->inbox));
@@ -98,13 +100,17 @@ static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, 
 	data = batch->packed ? bitmap_count(batch->data, count) :
 		zero_scan(t->zero, pages, PAGE_BYTES, batch->data, count);
 	*ret = (struct totals){ .packets = 1, .pages = bitmap_count(batch->carried, count), .sum = batch->kept_sum };
-	/* Pages are kept already only in a batch that was sent before: they are what they were then. */
+	/*
+	 * Pages are kept already only in a batch that was sent before: they are what they were
+	 * then.
+	 */
 	ret->zero_pages = ret->pages - data - bitmap_count(batch->kept, count);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t hash = 0;
 
 		if (bitmap_test(batch->data, i)) {
-			const uint8_t *page = pages + (size_t)(batch->packed ? packed++ : i) * PAGE_BYTES;
+			const uint8_t *page = pages +
+					      (size_t)(batch->packed ? packed++ : i) * PAGE_BYTES;
 
 			hash = hash_page(page, PAGE_BYTES, batch->region, batch->first + i);
 			ret->sum += hash;
@@ -120,14 +126,18 @@ static void examine_zero_run(const struct batch *batch, struct totals *ret)
 	*ret = (struct totals){ .packets = 1, .pages = batch->count, .zero_pages = batch->count };
 }
 
-/* All pages from the first to the last are carried and zero: then the short packet says the same. */
+/*
+ * All pages from the first to the last are carried and zero: then the short packet says the same.
+ */
 static bool all_zero(const struct batch *batch, const struct totals *totals)
 {
-	return batch->zero_run || (totals->zero_pages == totals->pages && totals->pages == batch->count);
+	return batch->zero_run ||
+	       (totals->zero_pages == totals->pages && totals->pages == batch->count);
 }
 
 /* Header and bitmaps into t->raw; returns their bytes. */
-static size_t put_header(struct send_thread *t, const struct inflight_entry *e, const struct method_payload *payload)
+static size_t put_header(struct send_thread *t, const struct inflight_entry *e,
+			 const struct method_payload *payload)
 {
 	const struct batch *b = &e->batch;
 	struct wire_packet p = {
@@ -149,11 +159,13 @@ static size_t put_header(struct send_thread *t, const struct inflight_entry *e, 
 	if (payload->bytes && payload->id == METHOD_NONE && t->method->ops->id != METHOD_NONE)
 		p.flags |= WIRE_FLAG_RAW;
 	if (p.kind == WIRE_PAGES) {
-		bitmaps = wire_put_bitmaps(b->carried, b->data, (uint32_t)b->count, t->raw + WIRE_PACKET_BYTES);
+		bitmaps = wire_put_bitmaps(b->carried, b->data, (uint32_t)b->count,
+					   t->raw + WIRE_PACKET_BYTES);
 		p.bitmap_hash = hash_bytes(t->raw + WIRE_PACKET_BYTES, bitmaps);
 		if (bitmap_count(b->kept, (uint32_t)b->count)) {
 			p.flags |= WIRE_FLAG_KEPT;
-			bitmaps += wire_put_kept(b->kept, b->kept_sum, (uint32_t)b->count, t->raw + WIRE_PACKET_BYTES + bitmaps);
+			bitmaps += wire_put_kept(b->kept, b->kept_sum, (uint32_t)b->count,
+						 t->raw + WIRE_PACKET_BYTES + bitmaps);
 		}
 	}
 	wire_put_packet(&p, t->raw);
@@ -181,13 +193,22 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 	return true;
 }
 
-/* Get the bytes, look at them, code them: everything but the header.  The entry in the log becomes what is really sent. */
-static bool prepare(struct send_thread *t, struct inflight_entry *e, struct method_payload *payload, struct mfd_error *err)
+/*
+ * Get the bytes, look at them, code them: everything but the header.  The entry in the log becomes
+ * what is really sent.
+ */
+static bool prepare(struct send_thread *t, struct inflight_entry *e, struct method_payload *payload,
+		    struct mfd_error *err)
 {
 	struct source *source = t->session->source;
 	struct batch *batch = &e->batch;
-	struct method_pages pages = { .bytes = batch->bytes ? batch->bytes : t->pages, .page_bytes = PAGE_BYTES,
-				      .count = (uint32_t)batch->count, .data = batch->data, .packed = batch->packed };
+	struct method_pages pages = {
+		.bytes = batch->bytes ? batch->bytes : t->pages,
+		.page_bytes = PAGE_BYTES,
+		.count = (uint32_t)batch->count,
+		.data = batch->data,
+		.packed = batch->packed,
+	};
 	uint64_t since = clock_ns();
 
 	*payload = (struct method_payload){ .iov = t->iov + 1 };

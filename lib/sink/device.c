@@ -71,8 +71,8 @@ static bool device_write(struct sink *sink, uint64_t offset, const void *bytes, 
 {
 	struct sink_device *s = (struct sink_device *)sink;
 
-	return sink_write_at(&s->cache, s->path, offset, bytes, (size_t)device_clip(s, offset, size),
-			     err);
+	return sink_write_at(&s->cache, s->path, offset, bytes,
+			     (size_t)device_clip(s, offset, size), err);
 }
 
 /* Whole blocks by BLKZEROOUT if they are worth it and it works here, the rest by writing. */
@@ -217,7 +217,8 @@ bool sink_device_new(const struct place *place, const struct sink_file_options *
 	s->path = strdup(place->path);
 	if (s->path == NULL)
 		error_set_os(err, MFD_OS, errno, "%s", place->path);
-	if (s->path == NULL || !device_open(s, place, options->delta || options->resume || options->reread, err) ||
+	if (s->path == NULL ||
+	    !device_open(s, place, options->delta || options->resume || options->reread, err) ||
 	    (options->basis != NULL && !sink_basis_open(&s->basis, options->basis, err))) {
 		device_free(&s->base);
 		return false;

@@ -23,7 +23,8 @@ struct sink_file {
 	struct sink base;
 	bool replace;            /* whatever stands there at the end */
 	bool no_fsync;
-	bool created;            /* empty before us: what is not written reads as zeros; begin() may find that it is not */
+	/* empty before us: what is not written reads as zeros; begin() may find that it is not */
+	bool created;
 
 	/* Session's main thread; receiver threads only use fd. */
 	struct place place;      /* place.temp is NULL in place */
@@ -33,7 +34,11 @@ struct sink_file {
 	struct sink_basis basis;
 	struct mfd_error warning; /* its text is base.warning */
 	bool unused;             /* in place: made by us, and nothing has begun yet */
-	int lock;                /* with resume: the descriptor that keeps the partial file locked until it has its name; else -1 */
+	/*
+	 * with resume: the descriptor that keeps the partial file locked until it has its name;
+	 * else -1
+	 */
+	int lock;
 };
 
 /*
@@ -357,7 +362,9 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		return ok;
 	}
 	if (ok && options->delta && !options->inplace)
-		ok = error_set(err, MFD_USAGE, "--delta is for --inplace and for devices; --basis takes another file");
+		ok = error_set(err, MFD_USAGE,
+			       "--delta is for --inplace and for devices; --basis takes another "
+			       "file");
 	if (ok && options->inplace) {
 		ok = file_open_inplace(s, options, err);
 	} else if (ok && options->resume) {

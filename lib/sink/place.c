@@ -177,7 +177,9 @@ bool place_temporary(struct place *p, int *ret_fd, struct mfd_error *err)
 	return true;
 }
 
-/* Is the locked @fd still what stands under its name?  Whoever had it before may have renamed it. */
+/*
+ * Is the locked @fd still what stands under its name?  Whoever had it before may have renamed it.
+ */
 static bool place_still_there(const struct place *p, const char *name, const struct stat *mine)
 {
 	struct stat st;
@@ -199,8 +201,8 @@ static bool place_check_partial(const struct place *p, const char *name, const s
 static bool place_lock_partial(const struct place *p, const char *name, int *ret_fd,
 			       struct mfd_error *err)
 {
-	int fd IO_AUTO_CLOSE = openat(p->dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-				      0600);
+	int fd IO_AUTO_CLOSE = openat(p->dir, name,
+				      O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
@@ -209,9 +211,10 @@ static bool place_lock_partial(const struct place *p, const char *name, int *ret
 		return false;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno == EWOULDBLOCK)
-			return error_set(err, MFD_TRY_AGAIN, "%s: another receiver is at work on %s",
-					 p->path, name);
-		return error_set_os(err, MFD_CANT_CREATE, errno, "%s: can't lock %s", p->path, name);
+			return error_set(err, MFD_TRY_AGAIN,
+					 "%s: another receiver is at work on %s", p->path, name);
+		return error_set_os(err, MFD_CANT_CREATE, errno, "%s: can't lock %s", p->path,
+				    name);
 	}
 	if (place_still_there(p, name, &st))
 		*ret_fd = io_steal(&fd);
@@ -233,7 +236,8 @@ bool place_partial(struct place *p, int *ret_fd, struct mfd_error *err)
 		return false;
 	}
 	if (*ret_fd < 0) {
-		error_set(err, MFD_TRY_AGAIN, "%s: other receivers are at work on %s", p->path, name);
+		error_set(err, MFD_TRY_AGAIN, "%s: other receivers are at work on %s", p->path,
+			  name);
 		free(name);
 		return false;
 	}

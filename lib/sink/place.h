@@ -33,8 +33,8 @@ bool place_temporary(struct place *p, int *ret_fd, struct mfd_error *err) MFD_MU
 /*
  * Instead of a temporary file one with a fixed name, NAME.mfd-partial, which a session that failed
  * may have left: opened or created, mode 0600, and locked (flock(2)) for as long as *ret_fd or a
- * duplicate of it is open.  MFD_TRY_AGAIN while somebody else has it locked, MFD_CANT_CREATE when it
- * is not ours, MFD_OS.
+ * duplicate of it is open.  MFD_TRY_AGAIN while somebody else has it locked, MFD_CANT_CREATE when
+ * it is not ours, MFD_OS.
  */
 bool place_partial(struct place *p, int *ret_fd, struct mfd_error *err) MFD_MUST_CHECK;
 

@@ -264,8 +264,8 @@ static bool precopy_measure(struct precopy *p, uint64_t pages, uint64_t *ret_ns,
 }
 
 /*
- * Is what is dirty now copied within the downtime, with everything that belongs to it?  Where that alone
- * uses it up, fewer pages are not worth much: a quarter of it is always for them.
+ * Is what is dirty now copied within the downtime, with everything that belongs to it?  Where that
+ * alone uses it up, fewer pages are not worth much: a quarter of it is always for them.
  */
 static bool precopy_fits(struct precopy *p, bool *ret_fits, struct mfd_error *err)
 {

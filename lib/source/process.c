@@ -200,7 +200,9 @@ static bool process_next(struct source *source, uint32_t max_pages, uint8_t *buf
 	(void)stop;
 	if (s->options.live)
 		return process_next_live(s, max_pages, ret_batch, ret_end, err);
-	/* Never a second freeze: what was read in the first would be mixed with what is there now. */
+	/*
+	 * Never a second freeze: what was read in the first would be mixed with what is there now.
+	 */
 	if (s->mixture.status != MFD_OK) {
 		*err = s->mixture;
 		return false;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sources: where the pages come from.  The producer walks a source once per round and gets batches; sender threads read the bytes
- * of a batch, unless the source can only be read in order and fills them itself.
+ * Sources: where the pages come from.  The producer walks a source once per round and gets batches;
+ * sender threads read the bytes of a batch, unless the source can only be read in order and fills
+ * them itself.
  */
 #ifndef MFD_SOURCE_H
 #define MFD_SOURCE_H
@@ -22,7 +23,8 @@ struct source_info {
 	const char *name;        /* the last part of the path, or "-" */
 	uint64_t size;           /* bytes; UINT64_MAX: not known before the end */
 	uint64_t allocated;      /* bytes that are not holes; UINT64_MAX: not known */
-	bool rereadable;         /* read() may be called for any batch, again and again; otherwise next() fills the bytes */
+	/* read() may be called for any batch, again and again; otherwise next() fills the bytes */
+	bool rereadable;
 	bool rounds;             /* there may be more rounds than one */
 	const char *warning;     /* one line for the user; NULL: none */
 };
@@ -38,22 +40,30 @@ struct source_ops {
 	 * for them, and returns with MFD_TRY_AGAIN when @stop is raised; called again with the
 	 * same buffer it goes on where it was.  Does not set id, round, bytes.
 	 */
-	bool (*next)(struct source *s, uint32_t max_pages, uint8_t *buffer, const struct event *stop,
-		     struct batch *ret_batch, bool *ret_end, struct mfd_error *err);
+	bool (*next)(struct source *s, uint32_t max_pages, uint8_t *buffer,
+		     const struct event *stop, struct batch *ret_batch, bool *ret_end,
+		     struct mfd_error *err);
 
 	/*
-	 * Any sender thread, several at once.  Read the batch's data pages to @buffer, page i at i * PAGE_BYTES; what lies between them is left
-	 * alone.  The last page is padded with zeros.  A source that has become shorter is MFD_NO_INPUT, a failing read MFD_IO.
+	 * Any sender thread, several at once.  Read the batch's data pages to @buffer, page i at i
+	 * * PAGE_BYTES; what lies between them is left alone.  The last page is padded with zeros.
+	 * A source that has become shorter is MFD_NO_INPUT, a failing read MFD_IO.
 	 */
-	bool (*read)(struct source *s, const struct batch *batch, uint8_t *buffer, struct mfd_error *err);
+	bool (*read)(struct source *s, const struct batch *batch, uint8_t *buffer,
+		     struct mfd_error *err);
 
 	/*
-	 * Producer, when every batch of @round is at the receiver.  *ret_again: there is another round, next() now walks it.
-	 * Otherwise the source is at its end and *ret_size is the image's final size.
+	 * Producer, when every batch of @round is at the receiver.  *ret_again: there is another
+	 * round, next() now walks it. Otherwise the source is at its end and *ret_size is the
+	 * image's final size.
 	 */
-	bool (*end_round)(struct source *s, uint32_t round, bool *ret_again, uint64_t *ret_size, struct mfd_error *err);
+	bool (*end_round)(struct source *s, uint32_t round, bool *ret_again, uint64_t *ret_size,
+			  struct mfd_error *err);
 
-	/* Any thread, at any time: fill what this kind of source knows; the rest of *ret is the session's. */
+	/*
+	 * Any thread, at any time: fill what this kind of source knows; the rest of *ret is the
+	 * session's.
+	 */
 	void (*report)(const struct source *s, struct mfd_stats *ret);
 
 	void (*free)(struct source *s);
@@ -66,12 +76,17 @@ struct source {
 };
 
 /*
- * A regular file or block device at @path.  Holes (SEEK_DATA) are never read: those of at least one batch become zero runs, smaller
- * ones are pages without data inside a batch.  @cache: see source/cache.h.  Errors: MFD_NO_INPUT, MFD_OS.
+ * A regular file or block device at @path.  Holes (SEEK_DATA) are never read: those of at least one
+ * batch become zero runs, smaller ones are pages without data inside a batch.  @cache: see
+ * source/cache.h.  Errors: MFD_NO_INPUT, MFD_OS.
  */
-bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool source_file_new(const char *path, enum mfd_cache cache, struct source **ret,
+		     struct mfd_error *err) MFD_MUST_CHECK;
 
-/* A stream whose size is known at its end: @fd, which stays the caller's.  Errors: MFD_NO_INPUT, MFD_OS. */
+/*
+ * A stream whose size is known at its end: @fd, which stays the caller's.  Errors: MFD_NO_INPUT,
+ * MFD_OS.
+ */
 bool source_stream_new(int fd, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 struct source_process_options {
@@ -79,32 +94,38 @@ struct source_process_options {
 	bool filter_given;       /* otherwise the process's own is taken */
 	unsigned filter;         /* which mappings: bits of process/filter.h */
 	uint64_t max_freeze_ms;  /* longer it is never frozen; 0: as long as it takes */
-	bool live;               /* copied while it runs (source/precopy.h), and frozen for the last round only; then: */
+	/* copied while it runs (source/precopy.h), and frozen for the last round only; then: */
+	bool live;
 	uint64_t downtime_ms;    /* freeze it when the rest is copied within so long, */
 	unsigned rounds;         /* or when only one is left of so many; 2..MFD_MAX_ROUNDS */
-	unsigned trackers;       /* that may be tried: enum tracker_kind of process/tracker.h, or-ed */
+	/* that may be tried: enum tracker_kind of process/tracker.h, or-ed */
+	unsigned trackers;
 	uint64_t copy_bytes;     /* memory for the last round, whole pages */
 	mfd_notice_fn *notice;   /* never NULL; called by next() and end_round() */
 	void *opaque;
 };
 
 /*
- * A live process as an ELF core file; frozen from the first next() to end_round().  Errors: MFD_NO_INPUT (no such process, a zombie),
- * MFD_NO_PERMISSION (or somebody traces it), MFD_CONFIG (a 32-bit one, or one without its first thread), MFD_OS.
+ * A live process as an ELF core file; frozen from the first next() to end_round().  Errors:
+ * MFD_NO_INPUT (no such process, a zombie), MFD_NO_PERMISSION (or somebody traces it), MFD_CONFIG
+ * (a 32-bit one, or one without its first thread), MFD_OS.
  */
-bool source_process_new(const struct source_process_options *options, struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
+bool source_process_new(const struct source_process_options *options, struct source **ret,
+			struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * The file at @path, which a process has mapped and shares, as a raw image of all of it; @path as /proc/PID/maps has it, without
- * " (deleted)".  The filter is not used.  Errors: as above; MFD_NO_INPUT also where nothing of that name is mapped, or not shared.
+ * The file at @path, which a process has mapped and shares, as a raw image of all of it; @path as
+ * /proc/PID/maps has it, without " (deleted)".  The filter is not used.  Errors: as above;
+ * MFD_NO_INPUT also where nothing of that name is mapped, or not shared.
  */
-bool source_shared_new(const struct source_process_options *options, const char *path, struct source **ret,
-		       struct mfd_error *err) MFD_MUST_CHECK;
+bool source_shared_new(const struct source_process_options *options, const char *path,
+		       struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
 /* Shared filler for the slot `report` of sources that know nothing more. */
 void source_report_nothing(const struct source *s, struct mfd_stats *ret);
 
 /* Shared filler for the slot of sources that are not rereadable: MFD_BUG. */
-bool source_read_unsupported(struct source *s, const struct batch *batch, uint8_t *buffer, struct mfd_error *err);
+bool source_read_unsupported(struct source *s, const struct batch *batch, uint8_t *buffer,
+			     struct mfd_error *err);
 
 #endif

@@ -23,7 +23,8 @@
 #define WELCOME_RESUME 2u
 
 /* Take the value of an extension that we know, and say how many bytes it has to have. */
-typedef bool hello_extension_fn(struct cursor *c, uint16_t type, void *message, uint16_t *ret_bytes);
+typedef bool hello_extension_fn(struct cursor *c, uint16_t type, void *message,
+				uint16_t *ret_bytes);
 
 /*
  * Those of a peer that knows more than we do are skipped where they allow it.  @take is true for a
@@ -50,14 +51,17 @@ static bool hello_get_extensions(struct cursor *c, hello_extension_fn *take, voi
 		if (!take(&value, type, message, &want)) {
 			if (type & HELLO_EXTENSION_CRITICAL)
 				return error_set(err, MFD_PROTOCOL,
-						 "extension 0x%04x is not understood", (unsigned)type);
+						 "extension 0x%04x is not understood",
+						 (unsigned)type);
 			continue;
 		}
 		if (length != want)
-			return error_set(err, MFD_PROTOCOL, "extension %u has %u bytes instead of %u",
-					 (unsigned)type, (unsigned)length, (unsigned)want);
+			return error_set(err, MFD_PROTOCOL,
+					 "extension %u has %u bytes instead of %u", (unsigned)type,
+					 (unsigned)length, (unsigned)want);
 		if (seen & 1u << type)
-			return error_set(err, MFD_PROTOCOL, "extension %u comes twice", (unsigned)type);
+			return error_set(err, MFD_PROTOCOL, "extension %u comes twice",
+					 (unsigned)type);
 		seen |= 1u << type;
 	}
 	return true;
@@ -78,7 +82,8 @@ static void hello_put_extensions(struct cursor *c, const struct wire_hello *m)
 	}
 }
 
-static bool hello_take_extension(struct cursor *c, uint16_t type, void *message, uint16_t *ret_bytes)
+static bool hello_take_extension(struct cursor *c, uint16_t type, void *message,
+				 uint16_t *ret_bytes)
 {
 	struct wire_hello *m = message;
 
@@ -263,8 +268,8 @@ bool wire_get_hello(struct cursor *c, struct wire_hello *ret, struct mfd_error *
 	for (unsigned i = 0; i < ret->regions; i++)
 		if (!hello_get_region(c, &ret->region[i], err))
 			return false;
-	return hello_get_extensions(c, hello_take_extension, ret, err) && wire_check_ended(c, err) &&
-	       hello_check(ret, err);
+	return hello_get_extensions(c, hello_take_extension, ret, err) &&
+	       wire_check_ended(c, err) && hello_check(ret, err);
 }
 
 void wire_put_welcome(struct cursor *c, const struct wire_welcome *m)
@@ -289,7 +294,8 @@ bool wire_get_welcome(struct cursor *c, struct wire_welcome *ret, struct mfd_err
 	ret->methods = cursor_get_u32(c);
 	ret->timeout_ms = cursor_get_u32(c);
 	cursor_get_bytes(c, ret->token, WIRE_TOKEN_BYTES);
-	return hello_get_extensions(c, welcome_take_extension, ret, err) && wire_check_ended(c, err) &&
+	return hello_get_extensions(c, welcome_take_extension, ret, err) &&
+	       wire_check_ended(c, err) &&
 	       wire_check_range("version", ret->version, 1, WIRE_VERSION, err) &&
 	       wire_check_zero("zero field", zeros, err) &&
 	       wire_check_range("packet pages", ret->packet_pages, 1, BATCH_MAX_PAGES, err) &&

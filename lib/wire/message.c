@@ -14,7 +14,8 @@
 #include "wire/body.h"
 #include "wire/check.h"
 
-static_assert(50 + WIRE_MAX_REGIONS * (14 + WIRE_MAX_NAME) + 2 + 4 + 20 <= WIRE_MAX_BODY, "HELLO fits");
+static_assert(50 + WIRE_MAX_REGIONS * (14 + WIRE_MAX_NAME) + 2 + 4 + 20 <= WIRE_MAX_BODY,
+	      "HELLO fits");
 static_assert(4 + WIRE_MAX_CHANNELS * 17 <= WIRE_MAX_BODY, "HEARTBEAT fits");
 
 const char *wire_type_name(unsigned type)

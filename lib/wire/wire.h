@@ -51,7 +51,8 @@ struct wire_preamble {
 	uint8_t role;
 	uint8_t transport;
 	uint32_t channel;        /* 0 on control and hashes */
-	uint32_t generation;     /* 0 on control, 1 on hashes; data: from 1, higher each time it is reopened */
+	/* 0 on control, 1 on hashes; data: from 1, higher each time it is reopened */
+	uint32_t generation;
 	uint8_t token[WIRE_TOKEN_BYTES]; /* zeros on control; data, hashes: from WELCOME */
 };
 
@@ -69,7 +70,7 @@ enum wire_kind { WIRE_PAGES = 1, WIRE_ZERO = 2, WIRE_SYNC = 3 };
 
 #define WIRE_FLAG_RAW 0x0001u         /* as they are, though the session's method is another */
 #define WIRE_FLAG_AGAIN 0x0002u       /* perhaps written in part before: do write zero pages */
-#define WIRE_FLAG_KEPT 0x0004u        /* some of the pages the receiver has already: see wire_put_kept() */
+#define WIRE_FLAG_KEPT 0x0004u        /* the receiver has some of the pages: see wire_put_kept() */
 
 struct wire_packet {
 	uint8_t kind;
@@ -127,9 +128,9 @@ size_t wire_put_kept(const uint64_t *kept, uint64_t sum, uint32_t count,
 		     uint8_t raw[static WIRE_MAX_KEPT_BYTES]);
 
 /*
- * @raw holds WIRE_KEPT_BYTES(p->count) bytes; @carried and @data are the packet's, checked.  MFD_DATA
- * for a wrong checksum; MFD_PROTOCOL unless some pages are kept, all of them carried and without
- * data.
+ * @raw holds WIRE_KEPT_BYTES(p->count) bytes; @carried and @data are the packet's, checked.
+ * MFD_DATA for a wrong checksum; MFD_PROTOCOL unless some pages are kept, all of them carried and
+ * without data.
  */
 bool wire_get_kept(const struct wire_packet *p, const uint8_t *raw, const uint64_t *carried,
 		   const uint64_t *data, uint64_t *ret_kept, uint64_t *ret_sum,
@@ -141,7 +142,8 @@ bool wire_get_kept(const struct wire_packet *p, const uint8_t *raw, const uint64
 #define WIRE_MAX_HASHES 1024u         /* pages in one frame: 4 MiB of the image, 16 KiB of hashes */
 #define WIRE_STRONG_BYTES 16
 #define WIRE_SECRET_BYTES 192
-#define WIRE_MAX_HASHES_BODY (8 * BITMAP_WORDS(WIRE_MAX_HASHES) + WIRE_STRONG_BYTES * WIRE_MAX_HASHES)
+#define WIRE_MAX_HASHES_BODY \
+	(8 * BITMAP_WORDS(WIRE_MAX_HASHES) + WIRE_STRONG_BYTES * WIRE_MAX_HASHES)
 
 enum wire_hashes_kind {
 	WIRE_HASHES_LIST = 1,    /* a body follows */
@@ -168,7 +170,9 @@ static inline uint32_t wire_hashes_body_bytes(const struct wire_hashes *h)
 
 void wire_put_hashes(const struct wire_hashes *h, uint8_t raw[static WIRE_HASHES_BYTES]);
 
-/* MFD_DATA for a wrong checksum, MFD_PROTOCOL for anything else; a body fits WIRE_MAX_HASHES_BODY. */
+/*
+ * MFD_DATA for a wrong checksum, MFD_PROTOCOL for anything else; a body fits WIRE_MAX_HASHES_BODY.
+ */
 bool wire_get_hashes(const uint8_t raw[static WIRE_HASHES_BYTES], struct wire_hashes *ret,
 		     struct mfd_error *err) MFD_MUST_CHECK;
 
@@ -246,7 +250,8 @@ struct wire_welcome {
 	uint8_t token[WIRE_TOKEN_BYTES];
 
 	/* Extensions; basis only where HELLO has delta. */
-	bool resume;             /* what has come is kept when the session fails, and the next one goes on from there */
+	/* what has come is kept when the session fails, and the next one goes on from there */
+	bool resume;
 	bool basis;              /* hash lists will come, */
 	uint64_t basis_pages;    /* for at most so many pages, made with */
 	uint8_t secret[WIRE_SECRET_BYTES];

@@ -87,9 +87,11 @@ static void *send_chunks(void *arg)
 		chunk = (struct chunk){ .data = UINT64_MAX };
 		zero_scan(zero, pages, PAGE_BYTES, &chunk.data, CHUNK_PAGES);
 		iovs = 1;
-		for (first = 0; bitmap_next_run(&chunk.data, CHUNK_PAGES, &first, &run); first += run) {
+		for (first = 0; bitmap_next_run(&chunk.data, CHUNK_PAGES, &first, &run);
+		     first += run) {
 			chunk.hash += hash_bytes(pages + first * PAGE_BYTES, run * PAGE_BYTES);
-			iov[iovs++] = (struct iovec){ pages + first * PAGE_BYTES, run * PAGE_BYTES };
+			iov[iovs++] = (struct iovec){ pages + first * PAGE_BYTES,
+						      run * PAGE_BYTES };
 		}
 		iov[0] = (struct iovec){ &chunk, sizeof(chunk) };
 		put_all(e->fd, iov, iovs);
@@ -119,10 +121,12 @@ static void *receive_chunks(void *arg)
 		get_all(e->fd, pages, bitmap_count(&chunk.data, CHUNK_PAGES) * (size_t)PAGE_BYTES);
 		hash = 0;
 		from = pages;
-		for (first = 0; bitmap_next_run(&chunk.data, CHUNK_PAGES, &first, &run); first += run) {
+		for (first = 0; bitmap_next_run(&chunk.data, CHUNK_PAGES, &first, &run);
+		     first += run) {
 			hash += hash_bytes(from, run * PAGE_BYTES);
-			if (e->copy->output >= 0 && io_pwrite(e->copy->output, from, run * PAGE_BYTES,
-							      at + first * PAGE_BYTES) != 0)
+			if (e->copy->output >= 0 &&
+			    io_pwrite(e->copy->output, from, run * PAGE_BYTES,
+				      at + first * PAGE_BYTES) != 0)
 				die("write");
 			from += run * PAGE_BYTES;
 		}
@@ -183,7 +187,8 @@ int main(int argc, char **argv)
 	for (i = 0; i < c.channels; i++) {
 		sending[i] = receiving[i] = (struct end){ .copy = &c, .id = i };
 		connect_pair(&sending[i].fd, &receiving[i].fd);
-		if (pthread_create(&receiving[i].thread, NULL, receive_chunks, &receiving[i]) != 0 ||
+		if (pthread_create(&receiving[i].thread, NULL, receive_chunks, &receiving[i]) !=
+			    0 ||
 		    pthread_create(&sending[i].thread, NULL, send_chunks, &sending[i]) != 0)
 			die("thread");
 	}

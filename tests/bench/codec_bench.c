@@ -59,7 +59,8 @@ static void take_sample(const char *path, struct sample *s)
 	step = pages / (SAMPLE_BYTES / PAGE_BYTES / 128) + 256;
 	for (at = 0; at < pages && s->size < SAMPLE_BYTES; at += step) {
 		for (end = at; end < at + 256 && end < pages && s->size < SAMPLE_BYTES; end++) {
-			if (io_pread(fd, s->bytes + s->size, PAGE_BYTES, end * PAGE_BYTES) != PAGE_BYTES)
+			if (io_pread(fd, s->bytes + s->size, PAGE_BYTES, end * PAGE_BYTES) !=
+			    PAGE_BYTES)
 				die("read");
 			if (!zero->is_zero(s->bytes + s->size, PAGE_BYTES))
 				s->size += PAGE_BYTES;
@@ -72,7 +73,8 @@ static void take_sample(const char *path, struct sample *s)
 }
 
 /* Code the packet at @from; what comes out is the method's until its next call. */
-static void code(struct method *m, const struct sample *s, uint8_t *from, struct method_payload *payload)
+static void code(struct method *m, const struct sample *s, uint8_t *from,
+		 struct method_payload *payload)
 {
 	uint64_t data[BATCH_WORDS] = { 0 };
 	const uint32_t count = (uint32_t)(s->packet / PAGE_BYTES);
@@ -86,7 +88,8 @@ static void code(struct method *m, const struct sample *s, uint8_t *from, struct
 }
 
 /* All packets once, kept, for the ratio and for decoding. */
-static size_t keep(struct method *m, const struct sample *s, struct coded *coded, struct method_payload *payload)
+static size_t keep(struct method *m, const struct sample *s, struct coded *coded,
+		   struct method_payload *payload)
 {
 	size_t at, total = 0;
 
@@ -103,7 +106,8 @@ static size_t keep(struct method *m, const struct sample *s, struct coded *coded
 	return total;
 }
 
-static double coding_rate(struct method *m, const struct sample *s, struct method_payload *payload, uint64_t ns)
+static double coding_rate(struct method *m, const struct sample *s, struct method_payload *payload,
+			  uint64_t ns)
 {
 	const uint64_t begin = clock_ns();
 	uint64_t now = begin, done = 0;
@@ -117,8 +121,8 @@ static double coding_rate(struct method *m, const struct sample *s, struct metho
 	return (double)done / (double)(now - begin);
 }
 
-static double decoding_rate(struct method *m, const struct sample *s, const struct coded *coded, uint8_t *pages,
-			    uint64_t ns)
+static double decoding_rate(struct method *m, const struct sample *s, const struct coded *coded,
+			    uint8_t *pages, uint64_t ns)
 {
 	const size_t packets = s->size / s->packet;
 	const uint64_t begin = clock_ns();
@@ -129,7 +133,8 @@ static double decoding_rate(struct method *m, const struct sample *s, const stru
 	for (; now - begin < ns; now = clock_ns(), i = (i + 1) % packets) {
 		if (coded[i].id == METHOD_NONE)
 			memcpy(pages, coded[i].bytes, coded[i].size);
-		else if (!m->ops->recv_pages(m, coded[i].bytes, coded[i].size, pages, s->packet, &err))
+		else if (!m->ops->recv_pages(m, coded[i].bytes, coded[i].size, pages, s->packet,
+					     &err))
 			die(err.text);
 		done += s->packet;
 	}
@@ -148,16 +153,21 @@ static void row(const struct method_ops *ops, int level, const struct sample *s,
 
 	if (coded == NULL || pages == NULL)
 		die("out of memory");
-	if (!ops->new_sender(level, s->packet, &sender, &err) || !ops->new_receiver(&receiver, &err))
+	if (!ops->new_sender(level, s->packet, &sender, &err) ||
+	    !ops->new_receiver(&receiver, &err))
 		die(err.text);
 	total = keep(sender, s, coded, &payload);
-	/* none codes nothing: its pages go as they are, and decoding is the copy that recv(2) makes. */
+	/*
+	 * none codes nothing: its pages go as they are, and decoding is the copy that recv(2)
+	 * makes.
+	 */
 	printf("%-5s %3d  ", ops->name, level);
 	if (ops->id == METHOD_NONE)
 		printf("%10s", "-");
 	else
 		printf("%10.2f", coding_rate(sender, s, &payload, ns));
-	printf("  %10.2f  %6.2f\n", decoding_rate(receiver, s, coded, pages, ns), (double)s->size / (double)total);
+	printf("  %10.2f  %6.2f\n", decoding_rate(receiver, s, coded, pages, ns),
+	       (double)s->size / (double)total);
 	fflush(stdout);
 	sender->ops->free(sender);
 	receiver->ops->free(receiver);
@@ -176,14 +186,15 @@ int main(int argc, char **argv)
 	struct mfd_error err;
 	unsigned i, k;
 
-	if (argc < 2 || !(seconds > 0 && seconds < 3600) || s.packet < PAGE_BYTES || s.packet > BATCH_MAX_BYTES ||
-	    s.packet % PAGE_BYTES != 0) {
+	if (argc < 2 || !(seconds > 0 && seconds < 3600) || s.packet < PAGE_BYTES ||
+	    s.packet > BATCH_MAX_BYTES || s.packet % PAGE_BYTES != 0) {
 		fputs("usage: codec_bench IMAGE [SECONDS-PER-FIGURE [PACKET-KIB]]\n", stderr);
 		return 64;
 	}
 	take_sample(argv[1], &s);
-	printf("%-9s  %10s  %10s  %6s   (GB/s, one thread, %zu MiB of data pages, packets of %zu KiB)\n", "method",
-	       "compress", "decompress", "ratio", s.size >> 20, s.packet >> 10);
+	printf("%-9s  %10s  %10s  %6s   (GB/s, one thread, %zu MiB of data pages, packets of %zu "
+	       "KiB)\n",
+	       "method", "compress", "decompress", "ratio", s.size >> 20, s.packet >> 10);
 	for (i = 0; (ops = method_at(i)) != NULL; i++) {
 		if (ops->level_min == 0 && ops->level_max == 0)
 			row(ops, 0, &s, (uint64_t)(seconds * 1e9));

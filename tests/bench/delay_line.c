@@ -127,7 +127,8 @@ static void line_start(int from, int to, uint64_t delay_ns, unsigned pieces)
 	l->pieces = pieces;
 	pthread_mutex_init(&l->lock, NULL);
 	pthread_cond_init(&l->moved, NULL);
-	if (pthread_create(&thread, NULL, line_read, l) || pthread_create(&thread, NULL, line_write, l))
+	if (pthread_create(&thread, NULL, line_read, l) ||
+	    pthread_create(&thread, NULL, line_write, l))
 		die("thread");
 }
 
@@ -143,7 +144,8 @@ static int listen_on(const char *file)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	FILE *f;
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&here, sizeof(here)) || listen(fd, 128) || getsockname(fd, (struct sockaddr *)&here, &size))
+	if (fd < 0 || bind(fd, (struct sockaddr *)&here, sizeof(here)) || listen(fd, 128) ||
+	    getsockname(fd, (struct sockaddr *)&here, &size))
 		die("listen");
 	f = fopen(file, "w");
 	if (!f || fprintf(f, "%u\n", ntohs(here.sin_port)) < 0 || fclose(f))

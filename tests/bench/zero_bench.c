@@ -28,7 +28,8 @@ static uint64_t scan(const void *context, const uint8_t *pages, uint32_t count)
 
 	for (i = 0; i < count; i += NEAR_PAGES) {
 		memset(data, 0xff, sizeof(data));
-		sum += zero_scan(context, pages + (size_t)i * PAGE_BYTES, PAGE_BYTES, data, NEAR_PAGES);
+		sum += zero_scan(context, pages + (size_t)i * PAGE_BYTES, PAGE_BYTES, data,
+				 NEAR_PAGES);
 	}
 	return sum;
 }
@@ -45,7 +46,8 @@ static uint64_t hash(const void *context, const uint8_t *pages, uint32_t count)
 }
 
 /* GB/s of @work over @count pages, again and again. */
-static double rate(work_fn *work, const void *context, const uint8_t *pages, uint32_t count, uint64_t ns)
+static double rate(work_fn *work, const void *context, const uint8_t *pages, uint32_t count,
+		   uint64_t ns)
 {
 	const uint64_t begin = clock_ns();
 	uint64_t rounds = 0, now;
@@ -58,7 +60,8 @@ static double rate(work_fn *work, const void *context, const uint8_t *pages, uin
 	return (double)rounds * count * PAGE_BYTES / (double)(now - begin);
 }
 
-static void row(const char *name, work_fn *work, const void *context, const uint8_t *pages, uint64_t ns)
+static void row(const char *name, work_fn *work, const void *context, const uint8_t *pages,
+		uint64_t ns)
 {
 	printf("%-14s  %10.1f  %10.1f\n", name, rate(work, context, pages, NEAR_PAGES, ns),
 	       rate(work, context, pages, FAR_PAGES, ns));

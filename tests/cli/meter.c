@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A TCP proxy that only counts: for tests that kill both ends and want to know what went over the wire all the same.
+ * A TCP proxy that only counts: for tests that kill both ends and want to know what went over the
+ * wire all the same.
  *
  *	meter PORT-FILE COUNT-FILE TARGET-PORT
  *
- * It listens on a free port of 127.0.0.1, writes the number to PORT-FILE and forwards every connection to TARGET-PORT there.  COUNT-FILE holds
- * two numbers of eight bytes in the machine's order: bytes forwarded from clients, and to them.  Its own buffers are small, so that little is
+ * It listens on a free port of 127.0.0.1, writes the number to PORT-FILE and forwards every
+ * connection to TARGET-PORT there.  COUNT-FILE holds two numbers of eight bytes in the machine's
+ * order: bytes forwarded from clients, and to them.  Its own buffers are small, so that little is
  * on its way when an end is killed.  It runs until it is killed.
  */
 #include <arpa/inet.h>
@@ -145,7 +147,8 @@ static int listen_somewhere(const char *port_file)
 		die("listen");
 	snprintf(temporary, sizeof(temporary), "%s.new", port_file);
 	file = fopen(temporary, "w");
-	if (!file || fprintf(file, "%u\n", ntohs(at.sin_port)) < 0 || fclose(file) || rename(temporary, port_file))
+	if (!file || fprintf(file, "%u\n", ntohs(at.sin_port)) < 0 || fclose(file) ||
+	    rename(temporary, port_file))
 		die(port_file);
 	return fd;
 }

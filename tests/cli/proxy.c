@@ -110,7 +110,8 @@ static bool parse_rule(const char *text, struct rule *ret)
 	ret->down = !strncmp(end, "back-", 5);
 	end += ret->down ? 5 : 0;
 	for (i = 0; i < sizeof(action_names) / sizeof(action_names[0]); i++) {
-		if (strlen(action_names[i]) != (size_t)(equals - end) || strncmp(end, action_names[i], (size_t)(equals - end)))
+		if (strlen(action_names[i]) != (size_t)(equals - end) ||
+		    strncmp(end, action_names[i], (size_t)(equals - end)))
 			continue;
 		ret->action = (enum action)i;
 		ret->number = strtoull(equals + 1, &end, 10);
@@ -120,7 +121,8 @@ static bool parse_rule(const char *text, struct rule *ret)
 }
 
 /* The rule of @action for one direction of @c, or NULL. */
-static const struct rule *find_rule(const struct proxy *p, const struct connection *c, bool down, enum action action)
+static const struct rule *find_rule(const struct proxy *p, const struct connection *c, bool down,
+				    enum action action)
 {
 	for (unsigned i = 0; i < p->rules; i++) {
 		const struct rule *r = &p->rule[i];
@@ -167,12 +169,16 @@ static void let_in(struct proxy *p)
 	c->fd[1] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (c->fd[1] < 0)
 		die("socket");
-	if (connect(c->fd[1], (struct sockaddr *)&server, sizeof(server)) < 0 || fcntl(c->fd[1], F_SETFL, O_NONBLOCK) < 0)
+	if (connect(c->fd[1], (struct sockaddr *)&server, sizeof(server)) < 0 ||
+	    fcntl(c->fd[1], F_SETFL, O_NONBLOCK) < 0)
 		close_both(c, true);
 	p->connection[p->count++] = c;
 }
 
-/* How much of @size more bytes may go on before a rule of @action strikes; *ret_now: it strikes behind them. */
+/*
+ * How much of @size more bytes may go on before a rule of @action strikes; *ret_now: it strikes
+ * behind them.
+ */
 static size_t until(const struct rule *r, const struct flow *f, size_t size, bool *ret_now)
 {
 	*ret_now = r && f->forwarded + size >= r->number;
@@ -207,7 +213,8 @@ static bool put(const struct proxy *p, struct connection *c, bool down)
 static bool get(const struct proxy *p, struct connection *c, bool down)
 {
 	struct flow *f = &c->flow[down];
-	const struct rule *delay = find_rule(p, c, down, DELAY), *flip = find_rule(p, c, down, FLIP);
+	const struct rule *delay = find_rule(p, c, down, DELAY),
+			  *flip = find_rule(p, c, down, FLIP);
 	ssize_t n = recv(c->fd[down], f->piece, sizeof(f->piece), 0);
 
 	if (n < 0)
@@ -284,7 +291,10 @@ static void serve(struct proxy *p)
 		for (int i = 0; i < p->count; i++)
 			wishes(p->connection[i], &fds[2 + 2 * i], &due);
 		now = now_ms();
-		if (poll(fds, 2 + 2 * (nfds_t)p->count, due == UINT64_MAX ? -1 : due > now ? (int)(due - now) : 0) < 0)
+		if (poll(fds, 2 + 2 * (nfds_t)p->count,
+			 due == UINT64_MAX ? -1
+			 : due > now       ? (int)(due - now)
+					   : 0) < 0)
 			continue;
 		for (int i = 0, known = p->count; i < known; i++)
 			move(p, p->connection[i], &fds[2 + 2 * i]);
@@ -304,12 +314,14 @@ static void listen_somewhere(struct proxy *p, const char *port_file)
 	FILE *f;
 
 	p->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&any, size) < 0 || listen(p->listener, 64) < 0 ||
+	if (p->listener < 0 || bind(p->listener, (struct sockaddr *)&any, size) < 0 ||
+	    listen(p->listener, 64) < 0 ||
 	    getsockname(p->listener, (struct sockaddr *)&any, &size) < 0)
 		die("listen");
 	snprintf(temp, sizeof(temp), "%s.new", port_file);
 	f = fopen(temp, "w");
-	if (!f || fprintf(f, "%u\n", ntohs(any.sin_port)) < 0 || fclose(f) != 0 || rename(temp, port_file) < 0)
+	if (!f || fprintf(f, "%u\n", ntohs(any.sin_port)) < 0 || fclose(f) != 0 ||
+	    rename(temp, port_file) < 0)
 		die(port_file);
 }
 
@@ -335,6 +347,7 @@ int main(int argc, char **argv)
 	listen_somewhere(&p, argv[1]);
 	serve(&p);
 usage:
-	fprintf(stderr, "usage: proxy PORT-FILE TARGET-PORT [CONNECTION:[back-]ACTION=NUMBER...]\n");
+	fprintf(stderr,
+		"usage: proxy PORT-FILE TARGET-PORT [CONNECTION:[back-]ACTION=NUMBER...]\n");
 	return 64;
 }

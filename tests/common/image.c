@@ -45,7 +45,8 @@ static void fill_text(uint64_t seed, uint8_t *page)
 	}
 }
 
-void testing_page(uint64_t seed, uint64_t index, uint32_t generation, enum testing_kind kind, uint8_t page[static PAGE_BYTES])
+void testing_page(uint64_t seed, uint64_t index, uint32_t generation, enum testing_kind kind,
+		  uint8_t page[static PAGE_BYTES])
 {
 	const uint64_t own = mix(seed, index, generation);
 
@@ -73,7 +74,8 @@ uint32_t testing_generation(const struct testing_image *image, uint64_t page, ui
 	return round;
 }
 
-void testing_content(const struct testing_image *image, uint64_t page, uint32_t round, uint8_t ret[static PAGE_BYTES])
+void testing_content(const struct testing_image *image, uint64_t page, uint32_t round,
+		     uint8_t ret[static PAGE_BYTES])
 {
 	const uint64_t left = image->size - page * PAGE_BYTES;
 
@@ -115,7 +117,8 @@ static bool known_zero(const struct testing_source *s, uint64_t page)
 }
 
 /* Zero pages from `at` on that this round carries, if they are worth a run of their own. */
-static bool source_zero_run(struct testing_source *s, uint64_t pages, uint32_t max_pages, struct batch *b)
+static bool source_zero_run(struct testing_source *s, uint64_t pages, uint32_t max_pages,
+			    struct batch *b)
 {
 	uint64_t n = 0;
 
@@ -134,7 +137,8 @@ static bool source_zero_run(struct testing_source *s, uint64_t pages, uint32_t m
 	return true;
 }
 
-static void source_take(struct testing_source *s, uint64_t pages, uint32_t max_pages, struct batch *b)
+static void source_take(struct testing_source *s, uint64_t pages, uint32_t max_pages,
+			struct batch *b)
 {
 	b->first = s->at;
 	for (uint32_t i = 0; i < max_pages && s->at < pages; i++, s->at++) {
@@ -148,7 +152,8 @@ static void source_take(struct testing_source *s, uint64_t pages, uint32_t max_p
 }
 
 /* One page of a batch, or the failure that the test has put there. */
-static bool source_page(const struct testing_source *s, uint64_t page, uint32_t round, uint8_t *ret, struct mfd_error *err)
+static bool source_page(const struct testing_source *s, uint64_t page, uint32_t round, uint8_t *ret,
+			struct mfd_error *err)
 {
 	const bool fails = page == s->fail_page && round >= s->fail_round;
 
@@ -160,7 +165,8 @@ static bool source_page(const struct testing_source *s, uint64_t page, uint32_t 
 	return true;
 }
 
-static bool source_read(struct source *source, const struct batch *b, uint8_t *buffer, struct mfd_error *err)
+static bool source_read(struct source *source, const struct batch *b, uint8_t *buffer,
+			struct mfd_error *err)
 {
 	const struct testing_source *s = (const struct testing_source *)source;
 
@@ -173,7 +179,8 @@ static bool source_read(struct source *source, const struct batch *b, uint8_t *b
 }
 
 /* An input that has nothing to say, for a while or for ever. */
-static bool source_wait(struct testing_source *s, const struct event *stop, uint64_t deadline_ns, struct mfd_error *err)
+static bool source_wait(struct testing_source *s, const struct event *stop, uint64_t deadline_ns,
+			struct mfd_error *err)
 {
 	s->stalled = true;
 	if (event_wait_fd(stop, -1, 0, deadline_ns) == EVENT_STOPPED)
@@ -181,8 +188,9 @@ static bool source_wait(struct testing_source *s, const struct event *stop, uint
 	return true;
 }
 
-static bool source_next(struct source *source, uint32_t max_pages, uint8_t *buffer, const struct event *stop,
-			struct batch *ret_batch, bool *ret_end, struct mfd_error *err)
+static bool source_next(struct source *source, uint32_t max_pages, uint8_t *buffer,
+			const struct event *stop, struct batch *ret_batch, bool *ret_end,
+			struct mfd_error *err)
 {
 	struct testing_source *s = (struct testing_source *)source;
 	const uint64_t pages = batch_pages_of(s->image.size);
@@ -206,7 +214,8 @@ static bool source_next(struct source *source, uint32_t max_pages, uint8_t *buff
 	return source->info.rereadable || source_read(source, ret_batch, buffer, err);
 }
 
-static bool source_end_round(struct source *source, uint32_t round, bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
+static bool source_end_round(struct source *source, uint32_t round, bool *ret_again,
+			     uint64_t *ret_size, struct mfd_error *err)
 {
 	struct testing_source *s = (struct testing_source *)source;
 
@@ -233,7 +242,8 @@ static const struct source_ops testing_source_ops = {
 	.free = source_free,
 };
 
-void testing_source_init(struct testing_source *s, const struct testing_image *image, bool rereadable)
+void testing_source_init(struct testing_source *s, const struct testing_image *image,
+			 bool rereadable)
 {
 	*s = (struct testing_source){
 		.source = { &testing_source_ops, {

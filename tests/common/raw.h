@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer that speaks the protocol by hand, word by word, so that it can also say what a real one never would.  Sockets block, for at most
- * RAW_PATIENCE_S; whatever does not succeed fails the test, so this is for cmocka's thread only.
+ * A peer that speaks the protocol by hand, word by word, so that it can also say what a real one
+ * never would.  Sockets block, for at most RAW_PATIENCE_S; whatever does not succeed fails the
+ * test, so this is for cmocka's thread only.
  */
 #ifndef MFD_TESTS_COMMON_RAW_H
 #define MFD_TESTS_COMMON_RAW_H
@@ -128,7 +129,8 @@ static inline void raw_expect_closed(int fd)
 
 /* ---- Messages. ---- */
 
-static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation, const uint8_t *token)
+static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
+				const uint8_t *token)
 {
 	struct wire_preamble p = { .version = 1, .role = role, .channel = channel, .generation = generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
@@ -159,7 +161,8 @@ static inline bool raw_hear(int fd, struct wire_message *ret)
 	assert_true(body <= WIRE_MAX_BODY);
 	if (!raw_recv(fd, frame + WIRE_FRAME_HEAD_BYTES, body + WIRE_FRAME_TAIL_BYTES))
 		return false;
-	if (!wire_get_message(frame, WIRE_FRAME_HEAD_BYTES + body + WIRE_FRAME_TAIL_BYTES, ret, &used, &err))
+	if (!wire_get_message(frame, WIRE_FRAME_HEAD_BYTES + body + WIRE_FRAME_TAIL_BYTES, ret,
+			      &used, &err))
 		fail_msg("not a message: %s", err.text);
 	assert_true(used);
 	return true;
@@ -174,7 +177,8 @@ static inline void raw_expect(int fd, enum wire_type type, struct wire_message *
 	} while (ret->type != type && (ret->type == WIRE_HEARTBEAT || ret->type == WIRE_ACK));
 	if (ret->type != type)
 		fail_msg("%s instead of %s: %s", wire_type_name(ret->type), wire_type_name(type),
-			 ret->type == WIRE_ERROR || ret->type == WIRE_REFUSE ? ret->problem.text : "");
+			 ret->type == WIRE_ERROR || ret->type == WIRE_REFUSE ? ret->problem.text
+									     : "");
 }
 
 /* ---- As a sender. ---- */
@@ -262,7 +266,10 @@ static inline void raw_close(struct raw_sender *s)
 	}
 }
 
-/* A PAGES packet without method and with all pages carried and data, ready to be damaged: header, bitmaps, payload. */
+/*
+ * A PAGES packet without method and with all pages carried and data, ready to be damaged: header,
+ * bitmaps, payload.
+ */
 struct raw_packet {
 	struct wire_packet header;
 	uint8_t bitmaps[WIRE_MAX_BITMAPS_BYTES];
@@ -270,8 +277,9 @@ struct raw_packet {
 	uint8_t payload[32 * PAGE_BYTES];
 };
 
-static inline void raw_make(struct raw_sender *s, uint32_t channel, uint32_t round, const struct testing_image *image,
-			    uint64_t first, uint32_t count, struct raw_packet *ret)
+static inline void raw_make(struct raw_sender *s, uint32_t channel, uint32_t round,
+			    const struct testing_image *image, uint64_t first, uint32_t count,
+			    struct raw_packet *ret)
 {
 	uint64_t all[BATCH_WORDS] = { 0 };
 
@@ -284,9 +292,11 @@ static inline void raw_make(struct raw_sender *s, uint32_t channel, uint32_t rou
 	for (uint32_t i = 0; i < count; i++) {
 		uint8_t *page = ret->payload + (size_t)i * PAGE_BYTES;
 
-		testing_page(image->seed, first + i, testing_generation(image, first + i, round), image->kind, page);
+		testing_page(image->seed, first + i, testing_generation(image, first + i, round),
+			     image->kind, page);
 		if ((first + i + 1) * PAGE_BYTES > image->size && first * PAGE_BYTES < image->size)
-			memset(page + image->size % PAGE_BYTES, 0, PAGE_BYTES - image->size % PAGE_BYTES);
+			memset(page + image->size % PAGE_BYTES, 0,
+			       PAGE_BYTES - image->size % PAGE_BYTES);
 		ret->header.sum += hash_page(page, PAGE_BYTES, 0, first + i);
 	}
 	ret->bitmap_bytes = wire_put_bitmaps(all, all, count, ret->bitmaps);
@@ -305,8 +315,8 @@ static inline void raw_put(int fd, const struct raw_packet *p)
 	raw_send(fd, p->payload, p->header.payload);
 }
 
-static inline void raw_pages(struct raw_sender *s, uint32_t channel, uint32_t round, const struct testing_image *image,
-			     uint64_t first, uint32_t count)
+static inline void raw_pages(struct raw_sender *s, uint32_t channel, uint32_t round,
+			     const struct testing_image *image, uint64_t first, uint32_t count)
 {
 	struct raw_packet p;
 	struct totals one;
@@ -317,7 +327,8 @@ static inline void raw_pages(struct raw_sender *s, uint32_t channel, uint32_t ro
 	totals_add(&s->totals, &one);
 }
 
-static inline void raw_zero(struct raw_sender *s, uint32_t channel, uint32_t round, uint64_t first, uint64_t count)
+static inline void raw_zero(struct raw_sender *s, uint32_t channel, uint32_t round, uint64_t first,
+			    uint64_t count)
 {
 	const struct totals one = { .packets = 1, .pages = count, .zero_pages = count };
 	struct raw_packet p = { .header = { .kind = WIRE_ZERO, .round = round, .sequence = s->sequence[channel]++,
@@ -346,7 +357,9 @@ static inline void raw_sync(struct raw_sender *s, uint32_t channel, uint32_t rou
 
 static inline struct wire_end raw_end_of(const struct raw_sender *s, uint32_t rounds, uint64_t hash)
 {
-	return (struct wire_end){ .rounds = rounds, .size = s->hello.size, .totals = s->totals, .image_hash = hash };
+	return (struct wire_end){
+		.rounds = rounds, .size = s->hello.size, .totals = s->totals, .image_hash = hash
+	};
 }
 
 static inline void raw_say_end(struct raw_sender *s, const struct wire_end *end)
@@ -392,7 +405,9 @@ static inline void raw_welcome(struct raw_receiver *r)
 	assert_true(raw_recv(r->control, raw, sizeof(raw)));
 	raw_expect(r->control, WIRE_HELLO, &m);
 	r->hello = m.hello;
-	answer.welcome = (struct wire_welcome){ .version = 1, .packet_pages = m.hello.packet_pages, .methods = m.hello.methods,
+	answer.welcome = (struct wire_welcome){ .version = 1,
+						.packet_pages = m.hello.packet_pages,
+						.methods = m.hello.methods,
 						.timeout_ms = RAW_PATIENCE_S * 1000 };
 	memset(answer.welcome.token, 0x5a, WIRE_TOKEN_BYTES);
 	raw_say(r->control, &answer);
@@ -416,7 +431,8 @@ static inline void raw_accept_data(struct raw_receiver *r, uint32_t count)
 }
 
 /* The next packet on @channel, its payload thrown away; false at the end of the stream. */
-static inline bool raw_take_packet(struct raw_receiver *r, uint32_t channel, struct wire_packet *ret)
+static inline bool raw_take_packet(struct raw_receiver *r, uint32_t channel,
+				   struct wire_packet *ret)
 {
 	uint8_t raw[WIRE_PACKET_BYTES], byte;
 	struct mfd_error err;

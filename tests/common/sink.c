@@ -26,8 +26,12 @@ static bool sink_begin(struct sink *sink, uint64_t size, uint64_t allocated, str
 	return true;
 }
 
-/* A page has come, with @bytes of it or as zeros.  Which round it is follows from how often it has come before. */
-static void sink_page_locked(struct testing_sink *s, uint64_t page, const uint8_t *bytes, size_t size)
+/*
+ * A page has come, with @bytes of it or as zeros.  Which round it is follows from how often it has
+ * come before.
+ */
+static void sink_page_locked(struct testing_sink *s, uint64_t page, const uint8_t *bytes,
+			     size_t size)
 {
 	uint8_t want[PAGE_BYTES];
 	uint32_t round;
@@ -36,7 +40,9 @@ static void sink_page_locked(struct testing_sink *s, uint64_t page, const uint8_
 		s->wrong++;
 		return;
 	}
-	for (round = s->page_round[page]; round < s->image.rounds && testing_generation(&s->image, page, round) != round; round++)
+	for (round = s->page_round[page];
+	     round < s->image.rounds && testing_generation(&s->image, page, round) != round;
+	     round++)
 		;
 	if (round == s->image.rounds) {
 		s->wrong++;
@@ -55,7 +61,8 @@ static void sink_page_locked(struct testing_sink *s, uint64_t page, const uint8_
 		memset(s->bytes + page * PAGE_BYTES, 0, PAGE_BYTES);
 }
 
-static bool sink_write(struct sink *sink, uint64_t offset, const void *bytes, size_t size, struct mfd_error *err)
+static bool sink_write(struct sink *sink, uint64_t offset, const void *bytes, size_t size,
+		       struct mfd_error *err)
 {
 	struct testing_sink *s = (struct testing_sink *)sink;
 	bool full, slow;
@@ -77,7 +84,8 @@ static bool sink_write(struct sink *sink, uint64_t offset, const void *bytes, si
 	return !full || error_set_os(err, MFD_IO, s->fail_errno, "test sink");
 }
 
-static bool sink_zero(struct sink *sink, uint64_t offset, uint64_t size, bool fresh, const struct event *stop, struct mfd_error *err)
+static bool sink_zero(struct sink *sink, uint64_t offset, uint64_t size, bool fresh,
+		      const struct event *stop, struct mfd_error *err)
 {
 	struct testing_sink *s = (struct testing_sink *)sink;
 
@@ -97,11 +105,13 @@ static bool sink_zero(struct sink *sink, uint64_t offset, uint64_t size, bool fr
 	return true;
 }
 
-static bool sink_commit(struct sink *sink, uint64_t size, const struct event *stop, struct mfd_error *err)
+static bool sink_commit(struct sink *sink, uint64_t size, const struct event *stop,
+			struct mfd_error *err)
 {
 	struct testing_sink *s = (struct testing_sink *)sink;
 
-	if (event_wait_fd(stop, -1, 0, clock_ns() + s->commit_ms * CLOCK_NS_PER_MS) == EVENT_STOPPED)
+	if (event_wait_fd(stop, -1, 0, clock_ns() + s->commit_ms * CLOCK_NS_PER_MS) ==
+	    EVENT_STOPPED)
 		return error_set(err, MFD_TRY_AGAIN, "stopped");
 	if (s->fail_commit)
 		return error_set_os(err, MFD_IO, EIO, "test sink: fsync");
@@ -162,7 +172,8 @@ void testing_sink_destroy(struct testing_sink *s)
 bool testing_sink_complete(const struct testing_sink *s)
 {
 	uint8_t want[PAGE_BYTES];
-	bool ok = s->begun && s->committed && s->size == s->image.size && !s->wrong && !s->overtaken;
+	bool ok = s->begun && s->committed && s->size == s->image.size && !s->wrong &&
+		  !s->overtaken;
 
 	for (uint32_t round = 0; round < s->image.rounds; round++)
 		ok = ok && s->seen[round] == s->expected[round];
@@ -170,7 +181,8 @@ bool testing_sink_complete(const struct testing_sink *s)
 		uint64_t left = s->image.size - page * PAGE_BYTES;
 
 		testing_content(&s->image, page, s->image.rounds - 1, want);
-		ok = !memcmp(s->bytes + page * PAGE_BYTES, want, left < PAGE_BYTES ? left : PAGE_BYTES);
+		ok = !memcmp(s->bytes + page * PAGE_BYTES, want,
+			     left < PAGE_BYTES ? left : PAGE_BYTES);
 	}
 	return ok;
 }

@@ -51,7 +51,8 @@ static void *watch(void *watchdog)
 	until.tv_sec += w->seconds * (TESTING_SANITIZED ? 3 : 1);
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
-		if (pthread_cond_timedwait(&w->changed, &w->lock, &until) == ETIMEDOUT && !w->stop) {
+		if (pthread_cond_timedwait(&w->changed, &w->lock, &until) == ETIMEDOUT &&
+		    !w->stop) {
 			fprintf(stderr, "%s hangs: no end after %u s\n", w->name, w->seconds);
 			abort();
 		}
@@ -85,7 +86,8 @@ void testing_unwatch(struct testing_watchdog *w)
 	pthread_mutex_destroy(&w->lock);
 }
 
-void testing_pair_init(struct testing_pair *p, const char *name, struct source *source, struct sink *sink)
+void testing_pair_init(struct testing_pair *p, const char *name, struct source *source,
+		       struct sink *sink)
 {
 	memset(p, 0, sizeof(*p));
 	p->name = name;
@@ -171,7 +173,8 @@ bool testing_start_sender(struct testing_pair *p)
 	struct testing_end *e = &p->sender;
 
 	snprintf(p->address, sizeof(p->address), "127.0.0.1:%u", p->port);
-	return send_session_new(&params, p->source, &e->send, &e->error) && start_end(p, e, send_main);
+	return send_session_new(&params, p->source, &e->send, &e->error) &&
+	       start_end(p, e, send_main);
 }
 
 void testing_free(struct testing_pair *p)
@@ -215,15 +218,18 @@ bool testing_run(struct testing_pair *p)
 
 bool testing_agreed(const struct testing_pair *p)
 {
-	return p->sender.ok && p->receiver.ok && p->sender.stats.committed && p->receiver.stats.committed &&
-		p->sender.stats.hash == p->receiver.stats.hash && p->sender.stats.bytes_image == p->receiver.stats.bytes_image;
+	return p->sender.ok && p->receiver.ok && p->sender.stats.committed &&
+	       p->receiver.stats.committed && p->sender.stats.hash == p->receiver.stats.hash &&
+	       p->sender.stats.bytes_image == p->receiver.stats.bytes_image;
 }
 
 /* ---- One transfer with all that belongs to it. ---- */
 
 void testing_scene_init(struct testing_scene *s, const char *name)
 {
-	s->image = (struct testing_image){ .seed = 77, .size = TESTING_SCENE_BYTES, .kind = TESTING_RANDOM, .rounds = 1 };
+	s->image = (struct testing_image){
+		.seed = 77, .size = TESTING_SCENE_BYTES, .kind = TESTING_RANDOM, .rounds = 1
+	};
 	testing_source_init(&s->source, &s->image, true);
 	testing_sink_init(&s->sink, &s->image);
 	testing_pair_init(&s->pair, name, &s->source.source, &s->sink.sink);

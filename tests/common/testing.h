@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the session tests are made of: images whose every page can be computed again anywhere, a source and a sink that know such an
- * image and can be told to fail, a channel that goes wrong at a given byte, and a sender and a receiver in one process over loopback.
+ * What the session tests are made of: images whose every page can be computed again anywhere, a
+ * source and a sink that know such an image and can be told to fail, a channel that goes wrong at a
+ * given byte, and a sender and a receiver in one process over loopback.
  *
- * Nothing here asserts but the watchdog: most of it runs in threads that are not cmocka's.  What a test wants to know is kept in the
- * structs and looked at afterwards.
+ * Nothing here asserts but the watchdog: most of it runs in threads that are not cmocka's.  What a
+ * test wants to know is kept in the structs and looked at afterwards.
  */
 #ifndef MFD_TESTS_COMMON_TESTING_H
 #define MFD_TESTS_COMMON_TESTING_H
@@ -50,23 +51,32 @@ void testing_pause_ms(unsigned ms);
 
 /* ---- Images. ---- */
 
-enum testing_kind { TESTING_ZERO, TESTING_RANDOM, TESTING_TEXT, TESTING_MIXED, TESTING_ALTERNATING };
+enum testing_kind {
+	TESTING_ZERO,
+	TESTING_RANDOM,
+	TESTING_TEXT,
+	TESTING_MIXED,
+	TESTING_ALTERNATING
+};
 
 /* Of one page.  Which generation a page has in a round: testing_generation(). */
-void testing_page(uint64_t seed, uint64_t index, uint32_t generation, enum testing_kind kind, uint8_t page[static PAGE_BYTES]);
+void testing_page(uint64_t seed, uint64_t index, uint32_t generation, enum testing_kind kind,
+		  uint8_t page[static PAGE_BYTES]);
 
 struct testing_image {
 	uint64_t seed;
 	uint64_t size;
 	enum testing_kind kind;
-	uint32_t rounds;             /* at least 1; each later one changes about a third of the pages */
+	/* at least 1; each later one changes about a third of the pages */
+	uint32_t rounds;
 };
 
 /* The last round up to @round in which @page changed; 0 if it never did. */
 uint32_t testing_generation(const struct testing_image *image, uint64_t page, uint32_t round);
 
 /* @page as it is in @round, with zeros behind the image's end. */
-void testing_content(const struct testing_image *image, uint64_t page, uint32_t round, uint8_t ret[static PAGE_BYTES]);
+void testing_content(const struct testing_image *image, uint64_t page, uint32_t round,
+		     uint8_t ret[static PAGE_BYTES]);
 
 bool testing_is_zero(const uint8_t page[static PAGE_BYTES]);
 
@@ -80,7 +90,8 @@ struct testing_source {
 	struct testing_image image;
 
 	/* Set by the test before the session runs. */
-	bool knows_zeros;            /* zero pages are left out of `data`, whole batches of them become zero runs */
+	/* zero pages are left out of `data`, whole batches of them become zero runs */
+	bool knows_zeros;
 	uint64_t fail_page;          /* reading it fails with fail_status, */
 	uint32_t fail_round;         /* from this round on */
 	enum mfd_status fail_status;
@@ -93,7 +104,8 @@ struct testing_source {
 	_Atomic bool stalled;        /* next() is waiting now */
 };
 
-void testing_source_init(struct testing_source *s, const struct testing_image *image, bool rereadable);
+void testing_source_init(struct testing_source *s, const struct testing_image *image,
+			 bool rereadable);
 
 /* ---- A sink. ---- */
 
@@ -115,12 +127,18 @@ struct testing_sink {
 	uint64_t size;               /* as committed */
 	uint64_t written;            /* bytes */
 	uint64_t zeroed_fresh, zeroed; /* calls of zero() */
-	uint64_t overtaken;          /* pages written in a round before the one before it was complete */
-	uint64_t wrong;              /* pages with another content than their round's, written twice in one, or outside the image */
+	/* pages written in a round before the one before it was complete */
+	uint64_t overtaken;
+	/*
+	 * pages with another content than their round's, written twice in one, or outside the image
+	 */
+	uint64_t wrong;
 
-	uint8_t *bytes;              /* the image as written, whole pages; NULL for large ones, which are checked as they come */
+	/* the image as written, whole pages; NULL for large ones, which are checked as they come */
+	uint8_t *bytes;
 	uint64_t pages;
-	uint32_t *page_round;        /* [pages] rounds in which the page has come, as 1 + the last one; 0: never */
+	/* [pages] rounds in which the page has come, as 1 + the last one; 0: never */
+	uint32_t *page_round;
 	uint64_t *expected, *seen;   /* [rounds] pages */
 };
 
@@ -130,7 +148,10 @@ struct testing_sink {
 void testing_sink_init(struct testing_sink *s, const struct testing_image *image);
 void testing_sink_destroy(struct testing_sink *s);
 
-/* Committed, with the right size, each page in each round once, in order and right, and the bytes are the last round's. */
+/*
+ * Committed, with the right size, each page in each round once, in order and right, and the bytes
+ * are the last round's.
+ */
 bool testing_sink_complete(const struct testing_sink *s);
 
 /* ---- A channel that goes wrong. ---- */
@@ -182,7 +203,10 @@ bool testing_kill(struct testing_faults *faults, uint32_t id, enum testing_fault
 
 /* ---- Both ends in one process. ---- */
 
-/* Aborts with @name when it has not been stopped after @seconds (three times that under a sanitizer). */
+/*
+ * Aborts with @name when it has not been stopped after @seconds (three times that under a
+ * sanitizer).
+ */
 struct testing_watchdog {
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -235,7 +259,8 @@ struct testing_pair {
 };
 
 /* 4 channels, packets of 16 pages, zstd, all timeouts 20 s. */
-void testing_pair_init(struct testing_pair *p, const char *name, struct source *source, struct sink *sink);
+void testing_pair_init(struct testing_pair *p, const char *name, struct source *source,
+		       struct sink *sink);
 
 /* Each end alone: against a raw peer.  A sender connects to p->port. */
 bool testing_start_receiver(struct testing_pair *p) MFD_MUST_CHECK;
@@ -261,10 +286,15 @@ struct testing_scene {
 	struct testing_pair pair;
 };
 
-/* 1 MiB of random pages over 4 channels without method, in packets of 4 pages: 64 packets of TESTING_PACKET_BYTES. */
+/*
+ * 1 MiB of random pages over 4 channels without method, in packets of 4 pages: 64 packets of
+ * TESTING_PACKET_BYTES.
+ */
 #define TESTING_SCENE_BYTES (UINT64_C(1) << 20)
 #define TESTING_SCENE_PAGES 4u
-#define TESTING_PACKET_BYTES (WIRE_PACKET_BYTES + WIRE_BITMAPS_BYTES(TESTING_SCENE_PAGES) + TESTING_SCENE_PAGES * PAGE_BYTES)
+#define TESTING_PACKET_BYTES                                           \
+	(WIRE_PACKET_BYTES + WIRE_BITMAPS_BYTES(TESTING_SCENE_PAGES) + \
+	 TESTING_SCENE_PAGES * PAGE_BYTES)
 
 void testing_scene_init(struct testing_scene *s, const char *name);
 void testing_scene_destroy(struct testing_scene *s);
@@ -272,7 +302,10 @@ void testing_scene_destroy(struct testing_scene *s);
 /* Run @count of them at the same time, so that those that have to wait wait together. */
 bool testing_scenes_run(struct testing_scene *s, unsigned count) MFD_MUST_CHECK;
 
-/* Come back to ask until it is so, for 20 s at most: `while (testing_patience(&waited, condition)) ;` */
+/*
+ * Come back to ask until it is so, for 20 s at most: `while (testing_patience(&waited, condition))
+ * ;`
+ */
 bool testing_patience(unsigned *waited, bool done);
 
 #endif

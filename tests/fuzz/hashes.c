@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: hash lists, the frame and its body, and what a packet says about kept pages.  What is
- * taken has only one encoding, and keeps the promises that buffers are sized by.
+ * Fuzz target: hash lists, the frame and its body, and what a packet says about kept pages.  What
+ * is taken has only one encoding, and keeps the promises that buffers are sized by.
  *
  * The first byte says which; the rest are the bytes.
  */

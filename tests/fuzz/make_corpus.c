@@ -295,10 +295,14 @@ static void make_kept(const char *dir)
 
 static void make_hashes(const char *dir)
 {
-	make_list(dir, "list", (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .first = 1024, .count = 100 }, 3);
-	make_list(dir, "none-in-list", (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .count = 64 }, 65);
-	make_list(dir, "zero", (struct wire_hashes){ .kind = WIRE_HASHES_ZERO, .count = UINT64_C(1) << 30 }, 1);
-	make_list(dir, "unknown", (struct wire_hashes){ .kind = WIRE_HASHES_NONE, .first = 7, .count = 9 }, 1);
+	make_list(dir, "list",
+		  (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .first = 1024, .count = 100 }, 3);
+	make_list(dir, "none-in-list",
+		  (struct wire_hashes){ .kind = WIRE_HASHES_LIST, .count = 64 }, 65);
+	make_list(dir, "zero",
+		  (struct wire_hashes){ .kind = WIRE_HASHES_ZERO, .count = UINT64_C(1) << 30 }, 1);
+	make_list(dir, "unknown",
+		  (struct wire_hashes){ .kind = WIRE_HASHES_NONE, .first = 7, .count = 9 }, 1);
 	make_list(dir, "beat", (struct wire_hashes){ .kind = WIRE_HASHES_BEAT }, 1);
 	make_list(dir, "end", (struct wire_hashes){ .kind = WIRE_HASHES_END }, 1);
 	make_kept(dir);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzz target: what a peer says is a coded payload, given to every method, and for zlib to
- * every decoder of this build.  The first byte chooses the method, the second the number of pages it is to become, the rest is
- * the payload.  Decoding leaves nothing behind: the second time gives what the first
- * gave.
+ * every decoder of this build.  The first byte chooses the method, the second the number of pages
+ * it is to become, the rest is the payload.  Decoding leaves nothing behind: the second time gives
+ * what the first gave.
  */
 #include "fuzz.h"
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes the seeds of the fuzz target session: record DIR writes DIR/session/seed-<name>.  To be run by hand when the wire changes.
+ * Makes the seeds of the fuzz target session: record DIR writes DIR/session/seed-<name>.  To be run
+ * by hand when the wire changes.
  *
- * Most are recordings: a real sending session talks to a real receiver over loopback, and what it sends is noted in the order in which
- * it does, which is an order that works.  The rest no sender here says yet, or only a broken one, and is put together by hand.
+ * Most are recordings: a real sending session talks to a real receiver over loopback, and what it
+ * sends is noted in the order in which it does, which is an order that works.  The rest no sender
+ * here says yet, or only a broken one, and is put together by hand.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -86,7 +88,8 @@ static void note(struct recorder *r, const uint8_t *bytes, size_t size)
 	pthread_mutex_unlock(&r->script->lock);
 }
 
-static bool recorder_send(struct channel *c, struct iovec *iov, unsigned iovs, struct mfd_error *err)
+static bool recorder_send(struct channel *c, struct iovec *iov, unsigned iovs,
+			  struct mfd_error *err)
 {
 	struct recorder *r = (struct recorder *)c;
 	size_t size = 0, used = 0;
@@ -102,14 +105,16 @@ static bool recorder_send(struct channel *c, struct iovec *iov, unsigned iovs, s
 	return r->inner->ops->send(r->inner, iov, iovs, err);
 }
 
-static bool recorder_recv(struct channel *c, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err)
+static bool recorder_recv(struct channel *c, struct iovec *iov, unsigned iovs, size_t *ret_got,
+			  struct mfd_error *err)
 {
 	struct recorder *r = (struct recorder *)c;
 
 	return r->inner->ops->recv(r->inner, iov, iovs, ret_got, err);
 }
 
-static bool recorder_send_some(struct channel *c, const void *bytes, size_t size, size_t *ret_moved, struct mfd_error *err)
+static bool recorder_send_some(struct channel *c, const void *bytes, size_t size, size_t *ret_moved,
+			       struct mfd_error *err)
 {
 	struct recorder *r = (struct recorder *)c;
 	bool ok = r->inner->ops->send_some(r->inner, bytes, size, ret_moved, err);
@@ -119,7 +124,8 @@ static bool recorder_send_some(struct channel *c, const void *bytes, size_t size
 	return ok;
 }
 
-static bool recorder_recv_some(struct channel *c, void *buffer, size_t size, size_t *ret_moved, bool *ret_end, struct mfd_error *err)
+static bool recorder_recv_some(struct channel *c, void *buffer, size_t size, size_t *ret_moved,
+			       bool *ret_end, struct mfd_error *err)
 {
 	struct recorder *r = (struct recorder *)c;
 
@@ -193,7 +199,8 @@ static void ignore(void *opaque, const struct mfd_notice *notice)
 }
 
 /* Send what @source has, with @method on @channels. */
-static void transfer(struct script *script, struct source *source, const char *method, unsigned channels)
+static void transfer(struct script *script, struct source *source, const char *method,
+		     unsigned channels)
 {
 	struct receiver r = { .ok = false };
 	const struct mfd_recv_options o = { .output = "null:", .listen = "127.0.0.1:0", .timeout_ms = 10000, .max_channels = 8,
@@ -212,7 +219,8 @@ static void transfer(struct script *script, struct source *source, const char *m
 	FUZZ_CHECK(read(r.port[0], &port, sizeof(port)) == sizeof(port));
 	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
 	params.level = params.method->level_default;
-	FUZZ_CHECK(send_session_new(&params, source, &session, &err) && send_session_run(session, &err));
+	FUZZ_CHECK(send_session_new(&params, source, &session, &err) &&
+		   send_session_run(session, &err));
 	send_session_free(session);
 	pthread_join(r.thread, NULL);
 	FUZZ_CHECK(r.ok);
@@ -237,8 +245,8 @@ static void make_image(const char *path, uint32_t pages)
 	FUZZ_CHECK(fwrite("the last page is short", 1, 22, file) == 22 && fclose(file) == 0);
 }
 
-static void record(const char *dir, const char *name, struct script *script, const char *method, unsigned channels, uint32_t pages,
-		   bool stream)
+static void record(const char *dir, const char *name, struct script *script, const char *method,
+		   unsigned channels, uint32_t pages, bool stream)
 {
 	char path[] = "/tmp/mfd-record-XXXXXX";
 	struct source *source;
@@ -248,7 +256,8 @@ static void record(const char *dir, const char *name, struct script *script, con
 	FUZZ_CHECK(fd >= 0);
 	make_image(path, pages);
 	begin(script, MUST_COMMIT | REPAIR, 0);
-	FUZZ_CHECK(stream ? source_stream_new(fd, &source, &err) : source_file_new(path, MFD_CACHE_KEEP, &source, &err));
+	FUZZ_CHECK(stream ? source_stream_new(fd, &source, &err)
+			  : source_file_new(path, MFD_CACHE_KEEP, &source, &err));
 	transfer(script, source, method, channels);
 	source->ops->free(source);
 	close(fd);
@@ -258,7 +267,8 @@ static void record(const char *dir, const char *name, struct script *script, con
 
 /* ---- By hand. ---- */
 
-static void add_preamble(struct script *s, uint8_t connection, uint8_t role, uint32_t channel, uint32_t generation)
+static void add_preamble(struct script *s, uint8_t connection, uint8_t role, uint32_t channel,
+			 uint32_t generation)
 {
 	const struct wire_preamble p = { .version = 1, .role = role, .channel = channel, .generation = generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
@@ -278,15 +288,25 @@ static void add_hello(struct script *s, uint32_t channels, uint64_t size, uint32
 {
 	struct wire_message m = { .type = WIRE_HELLO };
 
-	m.hello = (struct wire_hello){ .version_min = 1, .version_max = 1, .page_bytes = PAGE_BYTES, .packet_pages = PACKET_PAGES,
-				       .channels = channels, .methods = 7, .method = 0, .flags = flags, .timeout_ms = 30000,
-				       .size = size, .allocated = size, .regions = 1 };
+	m.hello = (struct wire_hello){ .version_min = 1,
+				       .version_max = 1,
+				       .page_bytes = PAGE_BYTES,
+				       .packet_pages = PACKET_PAGES,
+				       .channels = channels,
+				       .methods = 7,
+				       .method = 0,
+				       .flags = flags,
+				       .timeout_ms = 30000,
+				       .size = size,
+				       .allocated = size,
+				       .regions = 1 };
 	m.hello.region[0].size = size;
 	add_preamble(s, CONTROL_CONNECTION, WIRE_ROLE_CONTROL, 0, 0);
 	add_message(s, &m);
 }
 
-static void add_zero(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence, uint64_t first, uint64_t count)
+static void add_zero(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence,
+		     uint64_t first, uint64_t count)
 {
 	const struct wire_packet p = { .kind = WIRE_ZERO, .round = round, .sequence = sequence, .batch = first + 1000 * round,
 				       .first = first, .count = count, .flags = round ? WIRE_FLAG_AGAIN : 0 };
@@ -297,7 +317,8 @@ static void add_zero(struct script *s, uint8_t connection, uint32_t round, uint6
 }
 
 /* One page full of @fill. */
-static void add_page(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence, uint64_t first, uint8_t fill)
+static void add_page(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence,
+		     uint64_t first, uint8_t fill)
 {
 	struct wire_packet p = { .kind = WIRE_PAGES, .round = round, .sequence = sequence, .batch = first + 1000 * round + 1,
 				 .first = first, .count = 1, .data_pages = 1, .payload = PAGE_BYTES };
@@ -349,7 +370,10 @@ static void make_rounds(const char *dir, struct script *s)
 	save(s, dir, "rounds");
 }
 
-/* Channel 0 is given up, and a second generation takes its place; channel 1 is replaced without a word. */
+/*
+ * Channel 0 is given up, and a second generation takes its place; channel 1 is replaced without a
+ * word.
+ */
 static void make_fences(const char *dir, struct script *s)
 {
 	struct wire_message down = { .type = WIRE_CHANNEL_DOWN, .fence = { .channel = 0, .generation = 1 } };

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzz target: a whole receiving session, all of its threads, against a script of what its peers send (stage.h).  The first byte says
- * what is put right in the script, so that what lies behind checksums, hashes and totals is reached; the second after how many calls the
- * sink fails, 0 for never.  Then come records: connection, 16 bits of length, so many bytes; none: the connection closes.
+ * Fuzz target: a whole receiving session, all of its threads, against a script of what its peers
+ * send (stage.h).  The first byte says what is put right in the script, so that what lies behind
+ * checksums, hashes and totals is reached; the second after how many calls the sink fails, 0 for
+ * never.  Then come records: connection, 16 bits of length, so many bytes; none: the connection
+ * closes.
  *
- * A seed can ask to be committed, so that it does not go stale when the wire changes.  Whatever the script, the session ends, with a verdict that its statistics agree with; it writes nothing beyond the size it allows, and
- * nothing after the output is in place; and each of its own messages can be read.
+ * A seed can ask to be committed, so that it does not go stale when the wire changes.  Whatever the
+ * script, the session ends, with a verdict that its statistics agree with; it writes nothing beyond
+ * the size it allows, and nothing after the output is in place; and each of its own messages can be
+ * read.
  */
 #include "fuzz.h"
 
@@ -31,7 +35,8 @@ struct memory_sink {
 	uint8_t *bytes;              /* MAX_BYTES */
 };
 
-static bool sink_call(struct sink *sink, uint64_t offset, const void *bytes, uint64_t size, struct mfd_error *err)
+static bool sink_call(struct sink *sink, uint64_t offset, const void *bytes, uint64_t size,
+		      struct mfd_error *err)
 {
 	struct memory_sink *s = (struct memory_sink *)sink;
 	bool ok;
@@ -54,19 +59,22 @@ static bool sink_begin(struct sink *s, uint64_t size, uint64_t allocated, struct
 	return sink_call(s, 0, NULL, size == MFD_UNKNOWN ? 0 : size, err);
 }
 
-static bool sink_write(struct sink *s, uint64_t offset, const void *bytes, size_t size, struct mfd_error *err)
+static bool sink_write(struct sink *s, uint64_t offset, const void *bytes, size_t size,
+		       struct mfd_error *err)
 {
 	return sink_call(s, offset, bytes, size, err);
 }
 
-static bool sink_zero(struct sink *s, uint64_t offset, uint64_t size, bool fresh, const struct event *stop, struct mfd_error *err)
+static bool sink_zero(struct sink *s, uint64_t offset, uint64_t size, bool fresh,
+		      const struct event *stop, struct mfd_error *err)
 {
 	(void)fresh;
 	(void)stop;
 	return sink_call(s, offset, NULL, size, err);
 }
 
-static bool sink_commit(struct sink *s, uint64_t size, const struct event *stop, struct mfd_error *err)
+static bool sink_commit(struct sink *s, uint64_t size, const struct event *stop,
+			struct mfd_error *err)
 {
 	(void)stop;
 	FUZZ_CHECK(size <= MAX_BYTES);
@@ -82,7 +90,10 @@ static const struct sink_ops sink_ops = {
 
 /* ---- The script. ---- */
 
-/* First sizes, then the bytes: each connection's stand one behind another, because packets cross records. */
+/*
+ * First sizes, then the bytes: each connection's stand one behind another, because packets cross
+ * records.
+ */
 static void read_script(struct stage *s, const uint8_t *bytes, size_t size)
 {
 	size_t at;
@@ -138,7 +149,8 @@ static uint64_t sum_of(const struct wire_packet *p, const uint8_t *bitmaps, cons
 	if (ok && p->method == METHOD_NONE)
 		memcpy(pages, payload, bytes);
 	else if (ok)
-		ok = ops->new_receiver(&m, &err) && ops->recv_pages(m, payload, p->payload, pages, bytes, &err);
+		ok = ops->new_receiver(&m, &err) &&
+		     ops->recv_pages(m, payload, p->payload, pages, bytes, &err);
 	for (uint32_t i = 0; ok && i < p->count; i++) {
 		if (!bitmap_test(data, i))
 			continue;
@@ -175,7 +187,8 @@ static size_t repair_packet(uint8_t *raw, size_t size, struct tally *tally)
 
 	if (size < WIRE_PACKET_BYTES)
 		return 0;
-	if (raw[4] == WIRE_PAGES && count <= BATCH_MAX_PAGES && size - used >= WIRE_BITMAPS_BYTES(count)) {
+	if (raw[4] == WIRE_PAGES && count <= BATCH_MAX_PAGES &&
+	    size - used >= WIRE_BITMAPS_BYTES(count)) {
 		fuzz_put_u64(raw + 64, hash_bytes(raw + used, WIRE_BITMAPS_BYTES(count)));
 		used += WIRE_BITMAPS_BYTES(count);
 	}
@@ -214,7 +227,10 @@ static void repair_sync(uint8_t *raw, size_t size, const struct tally *tally)
 	fuzz_seal(raw, WIRE_PACKET_BYTES - 8);
 }
 
-/* The frame at @raw; how long it is, 0 if it is not all there.  END gets @totals unless that is NULL. */
+/*
+ * The frame at @raw; how long it is, 0 if it is not all there.  END gets @totals unless that is
+ * NULL.
+ */
 static size_t repair_frame(uint8_t *raw, size_t size, const struct totals *totals)
 {
 	uint8_t *body = raw + WIRE_FRAME_HEAD_BYTES;
@@ -240,7 +256,8 @@ static size_t repair_frame(uint8_t *raw, size_t size, const struct totals *total
 enum { PACKETS, SYNCS, FRAMES };
 
 /* One connection. */
-static void repair_stream(const struct stage_connection *c, unsigned what, struct tally *tally, bool and_totals)
+static void repair_stream(const struct stage_connection *c, unsigned what, struct tally *tally,
+			  bool and_totals)
 {
 	size_t at = WIRE_PREAMBLE_BYTES, n = 1;
 	struct tally again = { .totals = { 0 } };
@@ -249,7 +266,8 @@ static void repair_stream(const struct stage_connection *c, unsigned what, struc
 		return;
 	for (; n; at += n) {
 		if (what == FRAMES) {
-			n = repair_frame(c->bytes + at, c->size - at, and_totals ? &tally->totals : NULL);
+			n = repair_frame(c->bytes + at, c->size - at,
+					 and_totals ? &tally->totals : NULL);
 			continue;
 		}
 		n = repair_packet(c->bytes + at, c->size - at, what == PACKETS ? tally : &again);

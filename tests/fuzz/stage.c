@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The stage: see stage.h.  Before a session begins the main thread plays the script, from the lobby; after that the control thread does,
- * from its receive call, which it makes over and over because its descriptor is always ready.
+ * The stage: see stage.h.  Before a session begins the main thread plays the script, from the
+ * lobby; after that the control thread does, from its receive call, which it makes over and over
+ * because its descriptor is always ready.
  */
 #include "stage.h"
 
@@ -70,7 +71,10 @@ static bool play_locked(struct stage *s)
 	return true;
 }
 
-/* Has the session nothing left to do but to wait for its peers?  Control thread, which is in its receive call. */
+/*
+ * Has the session nothing left to do but to wait for its peers?  Control thread, which is in its
+ * receive call.
+ */
 static bool quiet_locked(const struct stage *s)
 {
 	if (raised(&s->session->verdict.attention))
@@ -80,7 +84,8 @@ static bool quiet_locked(const struct stage *s)
 	for (unsigned i = 0; i < STAGE_CONNECTIONS; i++) {
 		const struct stage_connection *c = &s->connection[i];
 
-		if (c->introduced && !c->gone && !(c->waiting && c->taken == c->played && !c->ended && !c->shut))
+		if (c->introduced && !c->gone &&
+		    !(c->waiting && c->taken == c->played && !c->ended && !c->shut))
 			return false;
 	}
 	return true;
@@ -97,7 +102,8 @@ static size_t take_locked(struct stage_connection *c, void *buffer, size_t size)
 	return n;
 }
 
-static bool memory_send(struct channel *channel, struct iovec *iov, unsigned iovs, struct mfd_error *err)
+static bool memory_send(struct channel *channel, struct iovec *iov, unsigned iovs,
+			struct mfd_error *err)
 {
 	(void)channel;
 	(void)iov;
@@ -118,7 +124,8 @@ static bool more_locked(struct stage *s, struct stage_connection *c)
 	return !c->gone;
 }
 
-static bool memory_recv(struct channel *channel, struct iovec *iov, unsigned iovs, size_t *ret_got, struct mfd_error *err)
+static bool memory_recv(struct channel *channel, struct iovec *iov, unsigned iovs, size_t *ret_got,
+			struct mfd_error *err)
 {
 	struct memory_channel *m = (struct memory_channel *)channel;
 	bool more = true;
@@ -130,7 +137,8 @@ static bool memory_recv(struct channel *channel, struct iovec *iov, unsigned iov
 		size_t done = 0;
 
 		while (done < iov[i].iov_len && (more = more_locked(m->stage, m->c)))
-			done += take_locked(m->c, (uint8_t *)iov[i].iov_base + done, iov[i].iov_len - done);
+			done += take_locked(m->c, (uint8_t *)iov[i].iov_base + done,
+					    iov[i].iov_len - done);
 		*ret_got += done;
 	}
 	pthread_mutex_unlock(&m->stage->lock);
@@ -145,7 +153,8 @@ static bool last_word(const uint8_t *frame)
 	return type == WIRE_REFUSE || type == WIRE_COMMITTED || type == WIRE_ERROR;
 }
 
-static bool memory_send_some(struct channel *channel, const void *bytes, size_t size, size_t *ret_moved, struct mfd_error *err)
+static bool memory_send_some(struct channel *channel, const void *bytes, size_t size,
+			     size_t *ret_moved, struct mfd_error *err)
 {
 	struct memory_channel *m = (struct memory_channel *)channel;
 	const uint8_t *frame = bytes, *end = frame + size;
@@ -153,7 +162,8 @@ static bool memory_send_some(struct channel *channel, const void *bytes, size_t 
 	(void)err;
 	pthread_mutex_lock(&m->stage->lock);
 	while (frame < end) {
-		const size_t body = (size_t)frame[4] << 24 | (size_t)frame[5] << 16 | (size_t)frame[6] << 8 | frame[7];
+		const size_t body = (size_t)frame[4] << 24 | (size_t)frame[5] << 16 |
+				    (size_t)frame[6] << 8 | frame[7];
 		struct wire_message said;
 		struct mfd_error bad;
 		size_t used = 0;
@@ -168,8 +178,8 @@ static bool memory_send_some(struct channel *channel, const void *bytes, size_t 
 	return true;
 }
 
-static bool memory_recv_some(struct channel *channel, void *buffer, size_t size, size_t *ret_moved, bool *ret_end,
-			     struct mfd_error *err)
+static bool memory_recv_some(struct channel *channel, void *buffer, size_t size, size_t *ret_moved,
+			     bool *ret_end, struct mfd_error *err)
 {
 	struct memory_channel *m = (struct memory_channel *)channel;
 	const struct recv_session *session = m->stage->session;
@@ -246,7 +256,8 @@ struct lobby {
 	struct stage *stage;
 };
 
-bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret, struct mfd_error *err)
+bool lobby_new(const struct listener *listener, const struct lobby_rules *rules, struct lobby **ret,
+	       struct mfd_error *err)
 {
 	struct lobby *l = fuzz_alloc(sizeof(*l));
 
@@ -268,7 +279,8 @@ void lobby_free(struct lobby *l)
 }
 
 /* The first bytes of a connection, as the receiver has to find them. */
-static void read_preamble(struct stage *s, struct stage_connection *c, uint8_t raw[static WIRE_PREAMBLE_BYTES])
+static void read_preamble(struct stage *s, struct stage_connection *c,
+			  uint8_t raw[static WIRE_PREAMBLE_BYTES])
 {
 	memcpy(raw, c->bytes, WIRE_PREAMBLE_BYTES);
 	if (!s->repair)
@@ -279,7 +291,8 @@ static void read_preamble(struct stage *s, struct stage_connection *c, uint8_t r
 }
 
 /* What the connection of a sender that wants a session has said by now.  True: *ret_event. */
-static bool hear_hello(struct stage_connection *c, struct lobby_guest *ret, enum lobby_event *ret_event, struct mfd_error *err)
+static bool hear_hello(struct stage_connection *c, struct lobby_guest *ret,
+		       enum lobby_event *ret_event, struct mfd_error *err)
 {
 	struct wire_message m;
 
@@ -307,8 +320,8 @@ static bool hear_hello(struct stage_connection *c, struct lobby_guest *ret, enum
 }
 
 /* True: *ret_event.  Takes the lock only for what other threads look at. */
-static bool hear(struct stage *s, struct stage_connection *c, struct lobby_guest *ret, enum lobby_event *ret_event,
-		 struct mfd_error *err)
+static bool hear(struct stage *s, struct stage_connection *c, struct lobby_guest *ret,
+		 enum lobby_event *ret_event, struct mfd_error *err)
 {
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 
@@ -340,7 +353,10 @@ static bool hear(struct stage *s, struct stage_connection *c, struct lobby_guest
 	return hear_hello(c, ret, ret_event, err);
 }
 
-/* Nobody plays but us as long as there is no session; afterwards the control thread does, and we wait for it. */
+/*
+ * Nobody plays but us as long as there is no session; afterwards the control thread does, and we
+ * wait for it.
+ */
 static bool lobby_idle(struct stage *s, const struct event *event)
 {
 	struct pollfd p[2] = { { .fd = event->fd, .events = POLLIN }, { .fd = s->guests.fd, .events = POLLIN } };

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A receiving session without a network: its connections are memory, and its lobby is this file's instead of lib/recv/lobby.c.  What its
- * peers do is a script, a list of records, each some bytes more on one connection.
+ * A receiving session without a network: its connections are memory, and its lobby is this file's
+ * instead of lib/recv/lobby.c.  What its peers do is a script, a list of records, each some bytes
+ * more on one connection.
  *
- * A record is played only when the session has nothing left to do: every receiver thread waits for bytes, the main thread for guests,
- * the control thread for both.  So the same script always has the same outcome, whatever the threads' timing, and nothing waits for a
- * clock: when the last record has been played the control connection ends, and with it the session.
+ * A record is played only when the session has nothing left to do: every receiver thread waits for
+ * bytes, the main thread for guests, the control thread for both.  So the same script always has
+ * the same outcome, whatever the threads' timing, and nothing waits for a clock: when the last
+ * record has been played the control connection ends, and with it the session.
  */
 #ifndef MFD_TESTS_FUZZ_STAGE_H
 #define MFD_TESTS_FUZZ_STAGE_H
@@ -31,7 +33,8 @@ struct stage_connection {
 	bool ended;                  /* the peer has closed it */
 	bool shut;                   /* we have */
 	bool waiting;                /* a receiver thread sits in recv */
-	bool gone;                   /* the end of the stream has been delivered, or nobody listens any more */
+	/* the end of the stream has been delivered, or nobody listens any more */
+	bool gone;
 	bool introduced;             /* the lobby is done with it */
 	struct control *control;     /* the lobby's, while HELLO has not come */
 	bool told;                   /* our last word has left: ERROR, REFUSE or COMMITTED */
@@ -61,7 +64,10 @@ struct stage {
 void stage_init(struct stage *s);
 void stage_destroy(struct stage *s);
 
-/* The stage is found through what lobby_new() is given: rules.allow_count is 0, rules.allow this pointer. */
+/*
+ * The stage is found through what lobby_new() is given: rules.allow_count is 0, rules.allow this
+ * pointer.
+ */
 const struct address_range *stage_as_rules(struct stage *s);
 
 #endif

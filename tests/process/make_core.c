@@ -103,8 +103,9 @@ int main(int argc, char **argv)
 	else if (!write_file(argv[1], &layout, &notes))
 		fprintf(stderr, "make_core: %s: %s\n", argv[1], strerror(errno));
 	else
-		printf("headers %zu\nthreads %d\nprstatus 0x%08zx\nprpsinfo 0x%08zx\n", segments + 1,
-		       THREADS, sizeof(struct elf_prstatus), sizeof(struct elf_prpsinfo));
+		printf("headers %zu\nthreads %d\nprstatus 0x%08zx\nprpsinfo 0x%08zx\n",
+		       segments + 1, THREADS, sizeof(struct elf_prstatus),
+		       sizeof(struct elf_prpsinfo));
 	notes_free(&notes);
 	layout_free(&layout);
 	return ok ? 0 : 1;

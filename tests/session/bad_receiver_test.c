@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A sender against receivers by hand, most of which break the rules.  It ends with the right class, tells the receiver, and never takes an
- * image for committed that is not.
+ * A sender against receivers by hand, most of which break the rules.  It ends with the right class,
+ * tells the receiver, and never takes an image for committed that is not.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,11 +24,13 @@
 			;                                                                                              \
 	} while (0)
 
-static void expect_end(const struct testing_end *e, enum mfd_status status, bool remote, const char *text)
+static void expect_end(const struct testing_end *e, enum mfd_status status, bool remote,
+		       const char *text)
 {
 	assert_false(e->ok);
 	if (e->error.status != status || e->error.remote != remote || !strstr(e->error.text, text))
-		fail_msg("%d%s: %s; expected %d%s: %s", e->error.status, e->error.remote ? " remote" : "", e->error.text, status,
+		fail_msg("%d%s: %s; expected %d%s: %s", e->error.status,
+			 e->error.remote ? " remote" : "", e->error.text, status,
 			 remote ? " remote" : "", text);
 }
 
@@ -86,7 +88,8 @@ static void finish(struct testing_scene *s, struct raw_receiver *r)
 }
 
 /* The sender has ended with @status and told so. */
-static void expect_told(struct testing_scene *s, struct raw_receiver *r, enum mfd_status status, const char *text)
+static void expect_told(struct testing_scene *s, struct raw_receiver *r, enum mfd_status status,
+			const char *text)
 {
 	struct wire_message m;
 
@@ -100,7 +103,8 @@ static void expect_told(struct testing_scene *s, struct raw_receiver *r, enum mf
 }
 
 /* END has come. */
-static void until_end(struct testing_scene *s, struct raw_receiver *r, const char *name, struct wire_end *ret)
+static void until_end(struct testing_scene *s, struct raw_receiver *r, const char *name,
+		      struct wire_end *ret)
 {
 	struct wire_message m;
 	struct totals totals;
@@ -343,7 +347,9 @@ static void what_only_a_sender_may_say_is_76(void **state)
 		if (types[i] == WIRE_HELLO)
 			m.hello = raw_hello(1, 4096);
 		else if (types[i] == WIRE_WELCOME)
-			m.welcome = (struct wire_welcome){ .version = 1, .packet_pages = 1, .methods = 1, .timeout_ms = 1000 };
+			m.welcome = (struct wire_welcome){
+				.version = 1, .packet_pages = 1, .methods = 1, .timeout_ms = 1000
+			};
 		else if (types[i] == WIRE_REFUSE)
 			m.problem.status = MFD_DATA;
 		else
@@ -380,7 +386,8 @@ static void terms_that_were_not_offered_are_76(void **state)
 		close(fd);
 		close(listening);
 		testing_join(&s.pair);
-		expect_end(&s.pair.sender, MFD_PROTOCOL, false, i ? "can't decode zstd" : "packets of 5 pages, offered were 4");
+		expect_end(&s.pair.sender, MFD_PROTOCOL, false,
+			   i ? "can't decode zstd" : "packets of 5 pages, offered were 4");
 		testing_scene_destroy(&s);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A receiver against a sender by hand that breaks the rules, one at a time: packets, rounds, END.  Both ends get the same class and text,
- * and nothing is committed.
+ * A receiver against a sender by hand that breaks the rules, one at a time: packets, rounds, END.
+ * Both ends get the same class and text, and nothing is committed.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,8 @@
 /* Changes a good packet of pages 8..15 on channel 0, the second there. */
 typedef void change_fn(struct raw_packet *p);
 
-static void bad_packet(const char *name, change_fn *change, enum mfd_status status, const char *text)
+static void bad_packet(const char *name, change_fn *change, enum mfd_status status,
+		       const char *text)
 {
 	struct raw_sender sender;
 	struct raw_packet p;
@@ -72,24 +73,30 @@ static void change_to_far_beyond_the_end(struct raw_packet *p)
 static void pages_beyond_the_end_are_76(void **state)
 {
 	(void)state;
-	bad_packet(__func__, change_to_beyond_the_end, MFD_PROTOCOL, "pages 25 to 33 of an image of 32");
+	bad_packet(__func__, change_to_beyond_the_end, MFD_PROTOCOL,
+		   "pages 25 to 33 of an image of 32");
 	bad_packet(__func__, change_to_far_beyond_the_end, MFD_PROTOCOL, "of an image of 32");
 }
 
 static void change_to_a_zero_run_beyond_the_end(struct raw_packet *p)
 {
-	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .first = 8, .count = 25 };
+	p->header = (struct wire_packet){
+		.kind = WIRE_ZERO, .sequence = p->header.sequence, .first = 8, .count = 25
+	};
 }
 
 static void change_to_a_zero_run_without_end(struct raw_packet *p)
 {
-	p->header = (struct wire_packet){ .kind = WIRE_ZERO, .sequence = p->header.sequence, .count = WIRE_MAX_PAGE_INDEX };
+	p->header = (struct wire_packet){ .kind = WIRE_ZERO,
+					  .sequence = p->header.sequence,
+					  .count = WIRE_MAX_PAGE_INDEX };
 }
 
 static void zero_pages_beyond_the_end_are_76(void **state)
 {
 	(void)state;
-	bad_packet(__func__, change_to_a_zero_run_beyond_the_end, MFD_PROTOCOL, "pages 8 to 33 of an image of 32");
+	bad_packet(__func__, change_to_a_zero_run_beyond_the_end, MFD_PROTOCOL,
+		   "pages 8 to 33 of an image of 32");
 	bad_packet(__func__, change_to_a_zero_run_without_end, MFD_PROTOCOL, "of an image of 32");
 }
 
@@ -109,7 +116,8 @@ static void change_to_17_pages(struct raw_packet *p)
 static void more_pages_than_agreed_are_76(void **state)
 {
 	(void)state;
-	bad_packet(__func__, change_to_17_pages, MFD_PROTOCOL, "packet of 17 pages, agreed were 16");
+	bad_packet(__func__, change_to_17_pages, MFD_PROTOCOL,
+		   "packet of 17 pages, agreed were 16");
 }
 
 static void change_sequence_up(struct raw_packet *p)
@@ -256,7 +264,8 @@ static void a_second_round_that_was_not_announced_is_76(void **state)
 		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
 		raw_sync(&sender, 0, 1);
 		if (!announced) {
-			scene_end_badly(&s, &sender, MFD_PROTOCOL, "packet of round 1 in a session of one round");
+			scene_end_badly(&s, &sender, MFD_PROTOCOL,
+					"packet of round 1 in a session of one round");
 			continue;
 		}
 		raw_expect(sender.control, WIRE_SYNC_DONE, &m);
@@ -406,7 +415,8 @@ static void end_before_any_round_is_complete_is_76(void **state)
 /* END, with one thing changed after a round that was good. */
 typedef void change_end_fn(struct wire_end *end);
 
-static void bad_end(const char *name, change_end_fn *change, enum mfd_status status, const char *text)
+static void bad_end(const char *name, change_end_fn *change, enum mfd_status status,
+		    const char *text)
 {
 	struct raw_sender sender;
 	struct wire_message m;
@@ -521,7 +531,10 @@ static void a_round_that_left_pages_out_is_65(void **state)
 	scene_end_badly(&s, &sender, MFD_DATA, "the first round spoke for 24 pages of 32");
 }
 
-/* The size comes with END, and the image may have grown since the first round: but each page comes once at least. */
+/*
+ * The size comes with END, and the image may have grown since the first round: but each page comes
+ * once at least.
+ */
 static void rounds_that_left_pages_out_are_65(void **state)
 {
 	struct raw_sender sender;
@@ -578,7 +591,9 @@ static void what_only_a_receiver_may_say_is_76(void **state)
 		raw_open(&sender, s.pair.port, 2, s.image.size);
 		switch (types[i]) {
 		case WIRE_WELCOME:
-			m.welcome = (struct wire_welcome){ .version = 1, .packet_pages = 16, .methods = 1, .timeout_ms = 1000 };
+			m.welcome = (struct wire_welcome){
+				.version = 1, .packet_pages = 16, .methods = 1, .timeout_ms = 1000
+			};
 			break;
 		case WIRE_REFUSE:
 			m.problem.status = MFD_DATA;

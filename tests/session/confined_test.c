@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A whole receiver that confines itself, through the public API, in a child process: from the notice on nothing outside the output's
- * directory can be written, and the transfer still arrives, is flushed and gets its name.  Beside it one that did not ask to be confined.
+ * A whole receiver that confines itself, through the public API, in a child process: from the
+ * notice on nothing outside the output's directory can be written, and the transfer still arrives,
+ * is flushed and gets its name.  Beside it one that did not ask to be confined.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,7 +102,8 @@ static bool forget_landlock(void)
 	};
 	const struct sock_fprog program = { sizeof(filter) / sizeof(filter[0]), filter };
 
-	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
 enum { WAS_CONFINED = 10, WAS_NOT_CONFINED, BROKE_OUT, PORT_STAYS, NO_SECCOMP };
@@ -124,7 +126,8 @@ static void hear(void *opaque, const struct mfd_notice *n)
 		r->broke_out |= write(r->port, &port, sizeof(port)) != sizeof(port);
 	}
 	if (n->kind == MFD_NOTICE_CONFINED)
-		r->said_why_not = !strcmp(n->text, "not confined: Landlock: Function not implemented");
+		r->said_why_not = !strcmp(n->text,
+					  "not confined: Landlock: Function not implemented");
 	if (n->kind == MFD_NOTICE_CONFINED)
 		r->confined = !strncmp(n->text, "confined by Landlock", 20);
 	if (n->kind == MFD_NOTICE_CONFINED && r->confined)
@@ -278,11 +281,18 @@ static void without_landlock_the_image_arrives_and_the_notice_says_so(void **sta
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_confined_receiver_writes_nowhere_else_and_its_image_arrives, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_confined_receiver_replaces_a_file, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_confined_receiver_writes_in_place, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_receiver_that_was_not_asked_to_is_not_confined, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(without_landlock_the_image_arrives_and_the_notice_says_so, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_confined_receiver_writes_nowhere_else_and_its_image_arrives, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(a_confined_receiver_replaces_a_file, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_confined_receiver_writes_in_place, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_receiver_that_was_not_asked_to_is_not_confined,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_landlock_the_image_arrives_and_the_notice_says_so, set_up,
+			tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

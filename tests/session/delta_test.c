@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions whose receiver has most of the image already: only what differs travels, both ends agree on the hash of all of it, and
- * nothing but bytes is lost when the hash lists are.
+ * Sessions whose receiver has most of the image already: only what differs travels, both ends agree
+ * on the hash of all of it, and nothing but bytes is lost when the hash lists are.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -27,7 +27,8 @@ struct delta {
 	bool knows_zeros;
 	uint32_t packet_pages;
 	unsigned channels;
-	struct testing_fault fault;  /* of the sender's connections; kind PIECES with 0 bytes: none */
+	/* of the sender's connections; kind PIECES with 0 bytes: none */
+	struct testing_fault fault;
 
 	/* What it came to. */
 	struct mfd_stats stats;
@@ -152,7 +153,8 @@ static void zero_pages_are_known_without_hashes(void **state)
 	d.differs = 0;
 	move(__func__, &d);
 	assert_int_equal(d.stats.pages_kept, 0);
-	assert_true(d.stats.bytes_hashes <= 2 * WIRE_HASHES_BYTES + 128); /* the bitmap of 1024 pages */
+	/* the bitmap of 1024 pages */
+	assert_true(d.stats.bytes_hashes <= 2 * WIRE_HASHES_BYTES + 128);
 }
 
 static void equal_images_cost_their_hashes_only(void **state)
@@ -245,7 +247,9 @@ static void lost_hash_lists_cost_nothing_but_bytes(void **state)
 	count_pages(&d, &data, &kept);
 	for (unsigned i = 0; i < TESTING_COUNT(kinds); i++) {
 		for (unsigned j = 0; j < (kinds[i] == TESTING_STALL ? 2 : TESTING_COUNT(at)); j++) {
-			d.fault = (struct testing_fault){ .channel = CHANNEL_ID_HASHES, .kind = kinds[i], .at = at[j] };
+			d.fault = (struct testing_fault){ .channel = CHANNEL_ID_HASHES,
+							  .kind = kinds[i],
+							  .at = at[j] };
 			move(__func__, &d);
 			assert_int_equal(d.fired, 1);
 			assert_true(d.stats.pages_kept < kept);
@@ -254,7 +258,10 @@ static void lost_hash_lists_cost_nothing_but_bytes(void **state)
 	}
 }
 
-/* What was told to be kept is told again on another channel, exactly as it was; what nobody compared yet goes as it is. */
+/*
+ * What was told to be kept is told again on another channel, exactly as it was; what nobody
+ * compared yet goes as it is.
+ */
 static void a_data_channel_may_die_while_pages_are_kept(void **state)
 {
 	static const uint64_t at[] = { 64, 100, 5000, 70000, 150000, 300000 };
@@ -271,10 +278,14 @@ static void a_data_channel_may_die_while_pages_are_kept(void **state)
 		for (unsigned j = 0; j < TESTING_COUNT(at); j++) {
 			for (unsigned rereadable = 0; rereadable < 2; rereadable++) {
 				d.rereadable = rereadable;
-				d.fault = (struct testing_fault){ .channel = 1, .kind = kinds[i], .sending = j % 2, .at = at[j] };
+				d.fault = (struct testing_fault){ .channel = 1,
+								  .kind = kinds[i],
+								  .sending = j % 2,
+								  .at = at[j] };
 				move(__func__, &d);
 				assert_true(d.stats.pages_kept > 0);
-				assert_int_equal(d.stats.pages_kept + d.stats.pages_data, kept + data);
+				assert_int_equal(d.stats.pages_kept + d.stats.pages_data,
+						 kept + data);
 			}
 		}
 	}
@@ -302,7 +313,8 @@ static void seeded_deltas_arrive_identical(void **state)
 /* ---- A sender by hand: what it says is kept, the receiver looks up. ---- */
 
 /* Packet 0..7 keeps its odd pages; @sum_off is added to the sum it claims for them. */
-static void send_kept(struct raw_sender *sender, const struct testing_image *image, uint64_t sum_off)
+static void send_kept(struct raw_sender *sender, const struct testing_image *image,
+		      uint64_t sum_off)
 {
 	uint64_t carried[BATCH_WORDS] = { 0 }, data[BATCH_WORDS] = { 0 }, kept[BATCH_WORDS] = { 0 }, kept_sum = 0;
 	uint8_t header[WIRE_PACKET_BYTES], raw[WIRE_MAX_KEPT_BYTES], payload[4 * PAGE_BYTES];
@@ -320,7 +332,8 @@ static void send_kept(struct raw_sender *sender, const struct testing_image *ima
 			bitmap_set(kept, i);
 			kept_sum += hash;
 		} else {
-			memcpy(payload + (size_t)i / 2 * PAGE_BYTES, p.payload + (size_t)i * PAGE_BYTES, PAGE_BYTES);
+			memcpy(payload + (size_t)i / 2 * PAGE_BYTES,
+			       p.payload + (size_t)i * PAGE_BYTES, PAGE_BYTES);
 			bitmap_set(data, i);
 			p.header.sum += hash;
 		}
@@ -341,8 +354,8 @@ static void send_kept(struct raw_sender *sender, const struct testing_image *ima
 }
 
 /* A receiver with a basis (the image itself) and a sender that has offered to compare, or not. */
-static void scene_with_basis(struct testing_scene *s, struct sink_basis *basis, struct raw_sender *sender, const char *name,
-			     bool offer)
+static void scene_with_basis(struct testing_scene *s, struct sink_basis *basis,
+			     struct raw_sender *sender, const char *name, bool offer)
 {
 	struct delta d = some_delta();
 	struct wire_message m;
@@ -428,7 +441,10 @@ static void kept_pages_without_hash_lists_are_76(void **state)
 	sink_basis_destroy(&basis);
 }
 
-/* The lists themselves: one frame with all hashes, then END; a second connection for them is a stranger. */
+/*
+ * The lists themselves: one frame with all hashes, then END; a second connection for them is a
+ * stranger.
+ */
 static void hash_lists_have_each_page_in_order(void **state)
 {
 	uint8_t raw[WIRE_HASHES_BYTES], body[WIRE_MAX_HASHES_BODY];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes wrong while an image is moved: at the source, at the sink, on the wire.  Whatever it is, both ends end, in time and with the
- * reason, and nothing is committed; and what only looks wrong (a slow disk, an idle input, single bytes) is no failure.
+ * What goes wrong while an image is moved: at the source, at the sink, on the wire.  Whatever it
+ * is, both ends end, in time and with the reason, and nothing is committed; and what only looks
+ * wrong (a slow disk, an idle input, single bytes) is no failure.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,13 +24,15 @@ static const struct method_ops *const methods[] = { &method_none, &method_zlib, 
 /* Failing sessions wait for each other's reasons: so many at once. */
 #define TOGETHER 16
 
-static void expect_failure(const struct testing_scene *s, enum mfd_status sender, enum mfd_status receiver)
+static void expect_failure(const struct testing_scene *s, enum mfd_status sender,
+			   enum mfd_status receiver)
 {
 	if (s->pair.sender.ok || s->pair.receiver.ok || s->pair.sender.error.status != sender ||
 	    s->pair.receiver.error.status != receiver)
-		fail_msg("sender %d (%d: %s), receiver %d (%d: %s); expected %d, %d", s->pair.sender.ok, s->pair.sender.error.status,
-			 s->pair.sender.error.text, s->pair.receiver.ok, s->pair.receiver.error.status, s->pair.receiver.error.text,
-			 sender, receiver);
+		fail_msg("sender %d (%d: %s), receiver %d (%d: %s); expected %d, %d",
+			 s->pair.sender.ok, s->pair.sender.error.status, s->pair.sender.error.text,
+			 s->pair.receiver.ok, s->pair.receiver.error.status,
+			 s->pair.receiver.error.text, sender, receiver);
 	assert_false(s->sink.committed);
 	assert_false(s->pair.sender.stats.committed);
 	assert_false(s->pair.receiver.stats.committed);
@@ -38,7 +41,8 @@ static void expect_failure(const struct testing_scene *s, enum mfd_status sender
 static void expect_complete(const struct testing_scene *s)
 {
 	if (!testing_agreed(&s->pair))
-		fail_msg("sender: %s; receiver: %s", s->pair.sender.error.text, s->pair.receiver.error.text);
+		fail_msg("sender: %s; receiver: %s", s->pair.sender.error.text,
+			 s->pair.receiver.error.text);
 	assert_true(testing_sink_complete(&s->sink));
 }
 
@@ -212,8 +216,8 @@ static void a_damaged_data_packet_ends_both_with_65(void **state)
 }
 
 /*
- * A damaged checksum or body is 65.  A damaged length is 76 if it is beyond the limit, and a silence, hence 75, if it makes the message
- * longer than it is.
+ * A damaged checksum or body is 65.  A damaged length is 76 if it is beyond the limit, and a
+ * silence, hence 75, if it makes the message longer than it is.
  */
 static void expect_control_damage(const struct testing_scene *s, bool at_sender)
 {
@@ -252,12 +256,14 @@ static void damaged_control_ends_both_with_the_same_class(void **state)
 		for (unsigned i = 0; i < TOGETHER; i++) {
 			const unsigned at_sender = (from + i) % 2;
 
-			if (!(at_sender ? s[i].pair.send_faults.fired : s[i].pair.recv_faults.fired)) {
+			if (!(at_sender ? s[i].pair.send_faults.fired
+					: s[i].pair.recv_faults.fired)) {
 				expect_complete(&s[i]);
 				continue;
 			}
 			expect_control_damage(&s[i], at_sender);
-			data += s[i].pair.sender.error.status == MFD_DATA && s[i].pair.receiver.error.status == MFD_DATA;
+			data += s[i].pair.sender.error.status == MFD_DATA &&
+				s[i].pair.receiver.error.status == MFD_DATA;
 		}
 		destroy(s);
 	}
@@ -267,7 +273,10 @@ static void damaged_control_ends_both_with_the_same_class(void **state)
 
 /* ---- Lost connections. ---- */
 
-/* Whatever happened to control: never a sender that says 0 without an image in place, and never one that is in place and said to be not. */
+/*
+ * Whatever happened to control: never a sender that says 0 without an image in place, and never one
+ * that is in place and said to be not.
+ */
 static void expect_honest(const struct testing_scene *s, bool fired)
 {
 	const struct testing_end *sender = &s->pair.sender, *receiver = &s->pair.receiver;
@@ -301,7 +310,8 @@ static void control_that_dies_anywhere_leaves_both_honest(void **state)
 		}
 		assert_true(testing_scenes_run(s, TOGETHER));
 		for (unsigned i = 0; i < TOGETHER; i++) {
-			expect_honest(&s[i], s[i].pair.send_faults.fired || s[i].pair.recv_faults.fired);
+			expect_honest(&s[i],
+				      s[i].pair.send_faults.fired || s[i].pair.recv_faults.fired);
 			failed += !s[i].pair.sender.ok;
 		}
 		destroy(s);
@@ -337,7 +347,8 @@ static void silence_on_control_is_noticed_within_the_timeout(void **state)
 	began = clock_ns();
 	assert_true(testing_scenes_run(s, TESTING_COUNT(silent)));
 	for (unsigned i = 0; i < TESTING_COUNT(silent); i++) {
-		if (!(silent[i].at_sender ? s[i].pair.send_faults.fired : s[i].pair.recv_faults.fired))
+		if (!(silent[i].at_sender ? s[i].pair.send_faults.fired
+					  : s[i].pair.recv_faults.fired))
 			fail_msg("case %u did not happen", i);
 		expect_failure(&s[i], MFD_TRY_AGAIN, MFD_TRY_AGAIN);
 		/* The timeout, the grace of a second, the farewell; and slack. */
@@ -381,7 +392,9 @@ static void a_slow_network_is_healthy(void **state)
 	s.pair.packet_pages = 300;
 	s.pair.timeout_ms = 700;
 	s.pair.channels = 2;
-	s.pair.recv_faults = (struct testing_faults){ { { .channel = TESTING_EVERY, .kind = TESTING_SLOW, .at = 8 } }, .count = 1 };
+	s.pair.recv_faults = (struct testing_faults){
+		{ { .channel = TESTING_EVERY, .kind = TESTING_SLOW, .at = 8 } }, .count = 1
+	};
 	assert_true(testing_run(&s.pair));
 	expect_complete(&s);
 	assert_true(s.pair.sender.stats.elapsed_ns > 1400 * CLOCK_NS_PER_MS);

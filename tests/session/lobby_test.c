@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who comes to a receiver: strangers, which must not disturb anybody; senders that it refuses; data connections in odd orders, and again
- * with a higher generation.
+ * Who comes to a receiver: strangers, which must not disturb anybody; senders that it refuses; data
+ * connections in odd orders, and again with a higher generation.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,8 @@ typedef int stranger_fn(uint16_t port, const struct raw_sender *sender);
 
 static int says_junk(uint16_t port, const struct raw_sender *sender)
 {
-	static const char junk[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody who is lost here\r\n\r\n";
+	static const char junk[] = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: somebody who "
+				   "is lost here\r\n\r\n";
 	int fd = raw_connect(port);
 
 	(void)sender;
@@ -131,7 +132,8 @@ static int say_changed_hello(uint16_t port, size_t offset, unsigned bytes, uint6
 	uint64_t sum;
 
 	for (unsigned i = 0; i < bytes; i++)
-		frame[WIRE_FRAME_HEAD_BYTES + offset + i] = (uint8_t)(value >> (8 * (bytes - 1 - i)));
+		frame[WIRE_FRAME_HEAD_BYTES + offset + i] = (uint8_t)(value >>
+								      (8 * (bytes - 1 - i)));
 	sum = hash_bytes(frame, size - WIRE_FRAME_TAIL_BYTES);
 	for (unsigned i = 0; i < 8; i++)
 		frame[size - WIRE_FRAME_TAIL_BYTES + i] = (uint8_t)(sum >> (56 - 8 * i));
@@ -153,8 +155,15 @@ static int says_hello_with_pages_of_8192_bytes(uint16_t port, const struct raw_s
 }
 
 static stranger_fn *const strangers[] = {
-	says_junk, says_half_a_preamble, says_nothing_and_goes, says_data_with_a_wrong_token, says_data_without_a_token,
-	says_a_damaged_preamble, says_something_else_than_hello, says_a_damaged_hello, says_hello_for_129_channels,
+	says_junk,
+	says_half_a_preamble,
+	says_nothing_and_goes,
+	says_data_with_a_wrong_token,
+	says_data_without_a_token,
+	says_a_damaged_preamble,
+	says_something_else_than_hello,
+	says_a_damaged_hello,
+	says_hello_for_129_channels,
 	says_hello_with_pages_of_8192_bytes,
 };
 
@@ -281,7 +290,8 @@ static void a_second_sender_is_refused_with_75(void **state)
 
 /* ---- HELLO. ---- */
 
-static void refused_hello(const char *name, const struct wire_hello *hello, enum mfd_status status, const char *text)
+static void refused_hello(const char *name, const struct wire_hello *hello, enum mfd_status status,
+			  const char *text)
 {
 	struct wire_message m;
 	struct testing_scene s;
@@ -592,7 +602,10 @@ static void a_connection_given_up_before_it_came_stays_out(void **state)
 	scene_send_rest(&s, &sender);
 }
 
-/* SYNC had been reported on the connection that is lost: it is sent again, and the round's totals stay whole. */
+/*
+ * SYNC had been reported on the connection that is lost: it is sent again, and the round's totals
+ * stay whole.
+ */
 static void sync_is_sent_again_on_a_new_generation(void **state)
 {
 	struct raw_sender sender;

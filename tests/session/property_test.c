@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What holds for every image: it arrives identical, and both ends name the same hash, which depends on the image alone.  Sizes and contents
- * are those at which something changes: pages, packets, channels without work.
+ * What holds for every image: it arrives identical, and both ends name the same hash, which depends
+ * on the image alone.  Sizes and contents are those at which something changes: pages, packets,
+ * channels without work.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,8 +54,8 @@ static void check_totals(const struct testing_pair *p, const struct testing_imag
 		assert_int_equal(r->level, 0);
 }
 
-static void move(const struct testing_image *image, bool rereadable, bool knows_zeros, const struct method_ops *method,
-		 unsigned n)
+static void move(const struct testing_image *image, bool rereadable, bool knows_zeros,
+		 const struct method_ops *method, unsigned n)
 {
 	struct testing_source source;
 	struct testing_sink sink;
@@ -68,8 +69,9 @@ static void move(const struct testing_image *image, bool rereadable, bool knows_
 	p.channels = n;
 	p.packet_pages = PACKET_PAGES;
 	if (!testing_run(&p) || !testing_agreed(&p))
-		fail_msg("size %llu, kind %d, %s, %u channels: sender %s; receiver %s", (unsigned long long)image->size,
-			 image->kind, method->name, n, p.sender.error.text, p.receiver.error.text);
+		fail_msg("size %llu, kind %d, %s, %u channels: sender %s; receiver %s",
+			 (unsigned long long)image->size, image->kind, method->name, n,
+			 p.sender.error.text, p.receiver.error.text);
 	assert_true(testing_sink_complete(&sink));
 	assert_int_equal(p.sender.stats.hash, testing_hash(image));
 	check_totals(&p, image);
@@ -159,7 +161,8 @@ static void seeded_images_arrive_identical(void **state)
 		const struct testing_image image = { .seed = testing_random(&seed), .size = testing_random(&seed) % (2u << 20),
 						     .kind = testing_random(&seed) % 5, .rounds = 1 };
 
-		move(&image, testing_random(&seed) % 2, testing_random(&seed) % 2, methods[testing_random(&seed) % TESTING_COUNT(methods)],
+		move(&image, testing_random(&seed) % 2, testing_random(&seed) % 2,
+		     methods[testing_random(&seed) % TESTING_COUNT(methods)],
 		     1 + testing_random(&seed) % 9);
 	}
 }
@@ -203,7 +206,8 @@ static void make_file(const char *path, uint64_t size, const struct run *run, un
 	assert_int_equal(ftruncate(fd, (off_t)size), 0);
 	for (unsigned i = 0; i < runs; i++) {
 		for (uint64_t done = 0; done < run[i].bytes; done += PAGE_BYTES) {
-			size_t n = run[i].bytes - done < PAGE_BYTES ? run[i].bytes - done : PAGE_BYTES;
+			size_t n = run[i].bytes - done < PAGE_BYTES ? run[i].bytes - done
+								    : PAGE_BYTES;
 
 			testing_page(3, (run[i].at + done) / PAGE_BYTES, 0, TESTING_TEXT, page);
 			assert_int_equal(pwrite(fd, page, n, (off_t)(run[i].at + done)), n);
@@ -226,7 +230,8 @@ static void compare_at(int a, int b, uint64_t at, uint64_t bytes)
 }
 
 /* Same size, same data, and nothing but holes where there were holes. */
-static void compare_files(const char *from, const char *to, uint64_t size, const struct run *run, unsigned runs)
+static void compare_files(const char *from, const char *to, uint64_t size, const struct run *run,
+			  unsigned runs)
 {
 	int a = open(from, O_RDONLY | O_CLOEXEC), b = open(to, O_RDONLY | O_CLOEXEC);
 	uint64_t data = 0;
@@ -247,7 +252,8 @@ static void compare_files(const char *from, const char *to, uint64_t size, const
 	close(b);
 }
 
-static void move_file(uint64_t size, const struct run *run, unsigned runs, const struct method_ops *method)
+static void move_file(uint64_t size, const struct run *run, unsigned runs,
+		      const struct method_ops *method)
 {
 	const struct sink_file_options plain = { .no_fsync = true };
 	struct source *source;
@@ -267,7 +273,8 @@ static void move_file(uint64_t size, const struct run *run, unsigned runs, const
 	p.method = method;
 	p.packet_pages = 64;
 	if (!testing_run(&p) || !testing_agreed(&p))
-		fail_msg("%llu bytes: sender %s; receiver %s", (unsigned long long)size, p.sender.error.text, p.receiver.error.text);
+		fail_msg("%llu bytes: sender %s; receiver %s", (unsigned long long)size,
+			 p.sender.error.text, p.receiver.error.text);
 	source->ops->free(source);
 	sink->ops->free(sink);
 	assert_int_equal(p.receiver.stats.bytes_image, size);
@@ -343,7 +350,8 @@ static void *feed(void *opaque)
 
 		testing_content(f->image, i, 0, page);
 		for (size_t done = 0; done < n;) {
-			ssize_t put = write(f->fd, page + done, n - done < f->piece ? n - done : f->piece);
+			ssize_t put = write(f->fd, page + done,
+					    n - done < f->piece ? n - done : f->piece);
 
 			if (put < 0)
 				abort();
@@ -356,7 +364,8 @@ static void *feed(void *opaque)
 	return NULL;
 }
 
-static void move_pipe(uint64_t size, size_t piece, unsigned pause_us, const struct method_ops *method)
+static void move_pipe(uint64_t size, size_t piece, unsigned pause_us,
+		      const struct method_ops *method)
 {
 	const struct testing_image image = { .seed = 5, .size = size, .kind = TESTING_MIXED, .rounds = 1 };
 	struct feeder f = { &image, -1, piece, pause_us };

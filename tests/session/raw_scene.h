@@ -29,7 +29,8 @@ static inline void scene_end_well(struct testing_scene *s)
 }
 
 /* The receiver has ended with @status and @text, and told the sender the same. */
-static inline void scene_end_badly(struct testing_scene *s, struct raw_sender *sender, enum mfd_status status, const char *text)
+static inline void scene_end_badly(struct testing_scene *s, struct raw_sender *sender,
+				   enum mfd_status status, const char *text)
 {
 	struct wire_message m;
 
@@ -39,7 +40,8 @@ static inline void scene_end_badly(struct testing_scene *s, struct raw_sender *s
 	assert_false(s->pair.receiver.ok);
 	assert_false(s->sink.committed);
 	if (s->pair.receiver.error.status != status || !strstr(s->pair.receiver.error.text, text))
-		fail_msg("%d: %s; expected %d: %s", s->pair.receiver.error.status, s->pair.receiver.error.text, status, text);
+		fail_msg("%d: %s; expected %d: %s", s->pair.receiver.error.status,
+			 s->pair.receiver.error.text, status, text);
 	assert_int_equal(m.problem.status, status);
 	assert_string_equal(m.problem.text, s->pair.receiver.error.text);
 	testing_scene_destroy(s);
@@ -69,7 +71,8 @@ static inline void scene_expect_ack(struct raw_sender *sender, uint32_t channel,
 	while (acked < written) {
 		assert_true(raw_hear(sender->control, &m));
 		for (unsigned i = 0; m.type == WIRE_ACK && i < m.ack.count; i++)
-			acked = m.ack.channel[i].channel == channel ? m.ack.channel[i].written : acked;
+			acked = m.ack.channel[i].channel == channel ? m.ack.channel[i].written
+								    : acked;
 	}
 	assert_int_equal(acked, written);
 }

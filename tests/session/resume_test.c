@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Coming back, through the public API: who did not hear that all is done asks again and is told, and what is not done goes on from what has
- * come.  The other end is a peer by hand, which can leave at any moment.
+ * Coming back, through the public API: who did not hear that all is done asks again and is told,
+ * and what is not done goes on from what has come.  The other end is a peer by hand, which can
+ * leave at any moment.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +61,9 @@ static int setup(void **state)
 	*state = f;
 	if (f == NULL || scratch_new(&f->s))
 		return -1;
-	f->image = (struct testing_image){ .seed = 3, .size = PAGES * PAGE_BYTES, .kind = TESTING_RANDOM, .rounds = 1 };
+	f->image = (struct testing_image){
+		.seed = 3, .size = PAGES * PAGE_BYTES, .kind = TESTING_RANDOM, .rounds = 1
+	};
 	snprintf(f->image_path, sizeof(f->image_path), "%s", scratch_at(&f->s, "image"));
 	snprintf(f->out_path, sizeof(f->out_path), "%s", scratch_at(&f->s, "out"));
 	fd = open(f->image_path, O_WRONLY | O_CREAT, 0600);
@@ -236,7 +239,8 @@ static void who_has_something_else_gets_a_session(void **state)
 	complete(f, &sender);
 	raw_close(&sender);
 	fd = ask_again(f, f->image.size + 1, testing_hash(&f->image), &m);
-	assert_int_equal(m.type, WIRE_WELCOME); /* ENDED is not ours, but HELLO's size and name are */
+	/* ENDED is not ours, but HELLO's size and name are */
+	assert_int_equal(m.type, WIRE_WELCOME);
 	close(fd);
 	ends_well(f);
 	out_is_whole(f);
@@ -373,7 +377,10 @@ static void take_all(struct raw_receiver *r, struct wire_end *ret_end)
 		struct totals one;
 
 		assert_true(raw_take_packet(r, 0, &p));
-		one = (struct totals){ .packets = 1, .pages = p.count, .zero_pages = p.count - p.data_pages, .sum = p.sum };
+		one = (struct totals){ .packets = 1,
+				       .pages = p.count,
+				       .zero_pages = p.count - p.data_pages,
+				       .sum = p.sum };
 		if (p.kind != WIRE_SYNC)
 			totals_add(&done.sync_done.totals, &one);
 	} while (p.kind != WIRE_SYNC);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several rounds: pages change while they are moved, and what was sent last is what is there in the end.  The test sink knows what each
- * page has to be in each round, and that no page of a round may come before the round before it is complete.
+ * Several rounds: pages change while they are moved, and what was sent last is what is there in the
+ * end.  The test sink knows what each page has to be in each round, and that no page of a round may
+ * come before the round before it is complete.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,8 +49,8 @@ static void move(const struct live *l)
 	p.channels = l->channels;
 	p.packet_pages = l->packet_pages;
 	if (!testing_run(&p) || !testing_agreed(&p))
-		fail_msg("%u rounds, %s, %u channels: sender %s; receiver %s", l->image.rounds, l->method->name, l->channels,
-			 p.sender.error.text, p.receiver.error.text);
+		fail_msg("%u rounds, %s, %u channels: sender %s; receiver %s", l->image.rounds,
+			 l->method->name, l->channels, p.sender.error.text, p.receiver.error.text);
 	assert_int_equal(sink.wrong, 0);
 	assert_int_equal(sink.overtaken, 0);
 	assert_true(testing_sink_complete(&sink));
@@ -74,7 +75,10 @@ static void the_newest_content_wins_with_every_method(void **state)
 	}
 }
 
-/* The size is known at the end only, as that of a process is: also then the image hash is that of the finished image. */
+/*
+ * The size is known at the end only, as that of a process is: also then the image hash is that of
+ * the finished image.
+ */
 static void rounds_of_an_image_of_unknown_size_arrive(void **state)
 {
 	(void)state;
@@ -170,7 +174,8 @@ static void make_old(const char *path, uint64_t size)
 	assert_true(fd >= 0);
 	memset(page, 0xa5, sizeof(page));
 	for (uint64_t at = 0; at < size; at += PAGE_BYTES)
-		assert_int_equal(pwrite(fd, page, size - at < PAGE_BYTES ? size - at : PAGE_BYTES, (off_t)at),
+		assert_int_equal(pwrite(fd, page, size - at < PAGE_BYTES ? size - at : PAGE_BYTES,
+					(off_t)at),
 				 size - at < PAGE_BYTES ? size - at : PAGE_BYTES);
 	close(fd);
 }
@@ -194,7 +199,8 @@ static void check_file(const char *path, const struct testing_image *image)
 }
 
 /* Over @old bytes of old data, if any. */
-static void move_to_file(const struct testing_image *image, uint64_t old, bool inplace, bool rereadable, const struct method_ops *method)
+static void move_to_file(const struct testing_image *image, uint64_t old, bool inplace,
+			 bool rereadable, const struct method_ops *method)
 {
 	const struct sink_file_options options = { .force = true, .inplace = inplace, .no_fsync = true };
 	struct testing_source source;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How sessions begin and end: cancelled in every phase, started again at once, without a peer; and how they look from outside.
+ * How sessions begin and end: cancelled in every phase, started again at once, without a peer; and
+ * how they look from outside.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,17 +43,22 @@ static enum mfd_phase recv_phase(const struct testing_scene *s)
 	return stats.phase;
 }
 
-static void expect_end(const struct testing_end *e, enum mfd_status status, bool remote, const char *text)
+static void expect_end(const struct testing_end *e, enum mfd_status status, bool remote,
+		       const char *text)
 {
 	assert_false(e->ok);
 	if (e->error.status != status || e->error.remote != remote || !strstr(e->error.text, text))
-		fail_msg("%d%s: %s; expected %d%s: %s", e->error.status, e->error.remote ? " remote" : "", e->error.text, status,
+		fail_msg("%d%s: %s; expected %d%s: %s", e->error.status,
+			 e->error.remote ? " remote" : "", e->error.text, status,
 			 remote ? " remote" : "", text);
 }
 
 /* ---- Cancel. ---- */
 
-/* Cancel one end of a running pair; both are out in time, with their reasons, and nothing is committed. */
+/*
+ * Cancel one end of a running pair; both are out in time, with their reasons, and nothing is
+ * committed.
+ */
 static void cancel_pair(struct testing_scene *s, bool at_sender)
 {
 	const uint64_t now = clock_ns();
@@ -62,8 +68,10 @@ static void cancel_pair(struct testing_scene *s, bool at_sender)
 	else
 		recv_session_cancel(s->pair.receiver.recv);
 	testing_join(&s->pair);
-	expect_end(&s->pair.sender, MFD_TRY_AGAIN, !at_sender, at_sender ? "the sender was interrupted" : "the receiver was interrupted");
-	expect_end(&s->pair.receiver, MFD_TRY_AGAIN, at_sender, at_sender ? "the sender was interrupted" : "the receiver was interrupted");
+	expect_end(&s->pair.sender, MFD_TRY_AGAIN, !at_sender,
+		   at_sender ? "the sender was interrupted" : "the receiver was interrupted");
+	expect_end(&s->pair.receiver, MFD_TRY_AGAIN, at_sender,
+		   at_sender ? "the sender was interrupted" : "the receiver was interrupted");
 	assert_true(s->pair.sender.ended_ns - now < CANCEL_NS);
 	assert_true(s->pair.receiver.ended_ns - now < CANCEL_NS);
 	assert_false(s->sink.committed);
@@ -256,7 +264,10 @@ static void a_sender_is_cancelled_while_it_waits_for_welcome(void **state)
 	close(listening);
 }
 
-/* A receiver that takes connections and then nothing: every thread of the sender is blocked in send. */
+/*
+ * A receiver that takes connections and then nothing: every thread of the sender is blocked in
+ * send.
+ */
 static void a_sender_is_cancelled_while_its_peer_is_stopped(void **state)
 {
 	(void)state;
@@ -564,15 +575,19 @@ static void acknowledgements_count_progress_not_what_was_sent(void **state)
 
 /* ---- Sizes of batches. ---- */
 
-/* What next() was asked for: the first, the last, and whether it ever was asked for more than before. */
+/*
+ * What next() was asked for: the first, the last, and whether it ever was asked for more than
+ * before.
+ */
 static struct {
 	const struct source_ops *ops; /* the source's own */
 	uint32_t first, last;
 	bool grew;
 } asked;
 
-static bool ask_and_note(struct source *s, uint32_t max_pages, uint8_t *buffer, const struct event *stop, struct batch *batch,
-			 bool *end, struct mfd_error *err)
+static bool ask_and_note(struct source *s, uint32_t max_pages, uint8_t *buffer,
+			 const struct event *stop, struct batch *batch, bool *end,
+			 struct mfd_error *err)
 {
 	if (!asked.first)
 		asked.first = asked.last = max_pages;

@@ -119,7 +119,8 @@ static int setup(void **state)
 	memset(&fault, 0, sizeof(fault));
 	*state = f;
 	f->bytes = aligned_alloc(PAGE_BYTES, BATCH * PAGE_BYTES);
-	if (!has_a_disk(getenv("TMPDIR")) && setenv("TMPDIR", has_a_disk("/tmp") ? "/tmp" : "/var/tmp", 1) != 0)
+	if (!has_a_disk(getenv("TMPDIR")) &&
+	    setenv("TMPDIR", has_a_disk("/tmp") ? "/tmp" : "/var/tmp", 1) != 0)
 		return -1;
 	if (f->bytes == NULL || !event_init(&f->stop, &err) || scratch_new(&f->scratch) != 0)
 		return -1;

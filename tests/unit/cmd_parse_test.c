@@ -125,8 +125,9 @@ static void the_largest_number_is_taken_and_one_more_is_not(void **state)
 static void junk_is_refused(void **state)
 {
 	static const char *const junk[] = {
-		"", " ", "K", "s", "-1", "+1", " 1", "1 ", "1 K", "1.", ".5", "1..5", "1.5.5",
-		"1,5", "0x10", "1e3", "1KK", "1Ki", "1KiBB", "1Bi", "inf", "nan", "1K/", "--", "1\n",
+		"",      " ",   "K",    "s",     "-1",  "+1",   " 1",  "1 ",  "1 K",
+		"1.",    ".5",  "1..5", "1.5.5", "1,5", "0x10", "1e3", "1KK", "1Ki",
+		"1KiBB", "1Bi", "inf",  "nan",   "1K/", "--",   "1\n",
 	};
 
 	(void)state;

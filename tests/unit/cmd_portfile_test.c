@@ -144,11 +144,16 @@ static void a_name_too_long_is_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(it_holds_the_port_and_a_newline_and_nothing_else_is_left, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(an_old_one_is_replaced_as_a_whole, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			it_holds_the_port_and_a_newline_and_nothing_else_is_left, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(an_old_one_is_replaced_as_a_whole, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(somebody_elses_file_stays, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(one_that_is_gone_already_is_no_error, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(where_none_can_be_it_is_73_and_nothing_is_left, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(one_that_is_gone_already_is_no_error, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(where_none_can_be_it_is_73_and_nothing_is_left,
+						set_up, tear_down),
 		cmocka_unit_test(a_name_too_long_is_refused),
 	};
 

@@ -116,8 +116,9 @@ static void the_summary_has_everything_on_one_line(void **state)
 
 	(void)state;
 	summary_text(&s, text);
-	assert_string_equal(text, "2.00 GiB, 34 % zero, 445 MB on the wire (4.8:1), 0.91 s, 2.36 GB/s, 8 channels, zstd level 1, "
-			    "hash 0123456789abcdef, committed");
+	assert_string_equal(text, "2.00 GiB, 34 % zero, 445 MB on the wire (4.8:1), 0.91 s, 2.36 "
+				  "GB/s, 8 channels, zstd level 1, "
+				  "hash 0123456789abcdef, committed");
 }
 
 static void a_backend_is_named_that_is_not_the_methods_own(void **state)
@@ -161,9 +162,11 @@ static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 
 	(void)state;
 	summary_text(&s, text);
-	assert_string_equal(text, "0 bytes, 0 % zero, 0 B on the wire (-), 0.00 s, -, 1 channel, none, hash 0000000000000000, committed");
+	assert_string_equal(text, "0 bytes, 0 % zero, 0 B on the wire (-), 0.00 s, -, 1 channel, "
+				  "none, hash 0000000000000000, committed");
 	summary_bound(&s, text);
-	assert_string_equal(text, "bound by reading the source: 0 % of the channels' time; flushing took 0.00 s");
+	assert_string_equal(text, "bound by reading the source: 0 % of the channels' time; "
+				  "flushing took 0.00 s");
 }
 
 static void the_summary_counts_failovers_if_there_were_any(void **state)
@@ -198,7 +201,8 @@ static void the_summary_fits_with_the_largest_numbers(void **state)
 	s.method = "auto";
 	s.level = 19;
 	summary_text(&s, text);
-	assert_non_null(strstr(text, ", auto up to level 19, 18446744073709551615 failovers, hash "));
+	assert_non_null(
+		strstr(text, ", auto up to level 19, 18446744073709551615 failovers, hash "));
 	assert_string_equal(text + strlen(text) - strlen(", committed"), ", committed");
 	summary_channel(&s, MFD_MAX_CHANNELS - 1, text);
 	assert_string_equal(text + strlen(text) - 2, " s");
@@ -216,10 +220,12 @@ static void what_took_most_of_the_time_is_named(void **state)
 	s.channel[0] = (struct mfd_channel_stats){ .wait_codec_ns = 900, .wait_socket_ns = 100 };
 	s.channel[1] = (struct mfd_channel_stats){ .wait_codec_ns = 100, .wait_socket_ns = 800 };
 	summary_bound(&s, text);
-	assert_string_equal(text, "bound by zero test, hash and codec: 50 % of the channels' time; flushing took 0.00 s");
+	assert_string_equal(text, "bound by zero test, hash and codec: 50 % of the channels' time; "
+				  "flushing took 0.00 s");
 	s.channel[0].wait_sink_ns = 2000;
 	summary_bound(&s, text);
-	assert_string_equal(text, "bound by writing the output: 100 % of the channels' time; flushing took 0.00 s");
+	assert_string_equal(text, "bound by writing the output: 100 % of the channels' time; "
+				  "flushing took 0.00 s");
 	/* A flush keeps all of them waiting: more than that is their average. */
 	s.elapsed_ns = 4000;
 	s.flush_ns = 999;
@@ -241,10 +247,12 @@ static void a_line_says_how_much_how_fast_how_long_and_the_phase(void **state)
 	(void)state;
 	progress_sample(&p, &s);
 	progress_line(&p, &s, text);
-	assert_string_equal(text, "50 %, 1.00 GiB of 2.00 GiB, 2.36 GB/s, 4.8:1, ETA 0:00, sending");
+	assert_string_equal(text,
+			    "50 %, 1.00 GiB of 2.00 GiB, 2.36 GB/s, 4.8:1, ETA 0:00, sending");
 	p.receiving = true;
 	progress_line(&p, &s, text);
-	assert_string_equal(text, "50 %, 1.00 GiB of 2.00 GiB, 2.36 GB/s, 4.8:1, ETA 0:00, receiving");
+	assert_string_equal(text,
+			    "50 %, 1.00 GiB of 2.00 GiB, 2.36 GB/s, 4.8:1, ETA 0:00, receiving");
 }
 
 static void the_bar_grows_and_never_reaches_the_last_column(void **state)
@@ -256,7 +264,8 @@ static void the_bar_grows_and_never_reaches_the_last_column(void **state)
 	(void)state;
 	progress_sample(&p, &s);
 	progress_bar(&p, &s, 80, text);
-	assert_string_equal(text, "[===============>              ]  50 %  2.36 GB/s  4.8:1  ETA 0:00  sending");
+	assert_string_equal(text, "[===============>              ]  50 %  2.36 GB/s  4.8:1  ETA "
+				  "0:00  sending");
 	progress_bar(&p, &s, 60, text);
 	assert_string_equal(text, "[=======>      ]  50 %  2.36 GB/s  4.8:1  ETA 0:00  sending");
 	progress_bar(&p, &s, 45, text);
@@ -413,11 +422,18 @@ static void the_summary_event_has_its_keys(void **state)
 	s.channels = 1;
 	s.channel[0] = (struct mfd_channel_stats){ 1, 2, 3, 4, 5, 6, 7 };
 	got = json_of(speak_summary, &s);
-	assert_string_equal(got, "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_done\":2147483648,"
-			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":1,\"failovers\":0,"
-			    "\"elapsed_ns\":910000000,\"flush_ns\":10000000,\"cpu_ns\":700000000,\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
-			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,\"tracker\":null,\"stopped_ns\":0,\"dirty_rate\":0,\"round_pages\":[],\"per_channel\":[{\"packets\":1,\"bytes\":2,"
-			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_socket_ns\":6,"
+	assert_string_equal(got,
+			    "{\"v\":1,\"event\":\"summary\",\"bytes_image\":2147483648,\"bytes_"
+			    "done\":2147483648,"
+			    "\"bytes_wire\":445000000,\"pages_zero\":178258,\"pages_data\":346030,"
+			    "\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":1,\"failovers\":0,"
+			    "\"elapsed_ns\":910000000,\"flush_ns\":10000000,\"cpu_ns\":700000000,"
+			    "\"channels\":1,\"method\":\"zstd\",\"level\":1,\"backend\":\"zstd\","
+			    "\"hash\":\"0123456789abcdef\",\"committed\":true,\"downtime_ns\":null,"
+			    "\"tracker\":null,\"stopped_ns\":0,\"dirty_rate\":0,\"round_pages\":[],"
+			    "\"per_channel\":[{\"packets\":1,\"bytes\":2,"
+			    "\"wait_source_ns\":3,\"wait_sink_ns\":4,\"wait_codec_ns\":5,\"wait_"
+			    "socket_ns\":6,"
 			    "\"wait_handoff_ns\":7}]}\n");
 	free(got);
 }
@@ -471,14 +487,17 @@ static void a_live_copy_names_its_rounds(void **state)
 
 	(void)state;
 	assert_true(summary_live(&s, text));
-	assert_string_equal(text, "live: 3 rounds of 100, 101 and 102 pages, 20.1 MB/s changing, found by userfaultfd");
+	assert_string_equal(text, "live: 3 rounds of 100, 101 and 102 pages, 20.1 MB/s changing, "
+				  "found by userfaultfd");
 	got = json_of(speak_summary, &s);
-	assert_non_null(strstr(got, "\"tracker\":\"userfaultfd\",\"stopped_ns\":7,\"dirty_rate\":20100000,"
-				    "\"round_pages\":[100,101,102],"));
+	assert_non_null(
+		strstr(got, "\"tracker\":\"userfaultfd\",\"stopped_ns\":7,\"dirty_rate\":20100000,"
+			    "\"round_pages\":[100,101,102],"));
 	free(got);
 	s = live(100);
 	assert_true(summary_live(&s, text));
-	assert_string_equal(text, "live: 100 rounds of 100, 101, 102, 103, ... 196, 197, 198 and 199 pages, "
+	assert_string_equal(text, "live: 100 rounds of 100, 101, 102, 103, ... 196, 197, 198 and "
+				  "199 pages, "
 				  "20.1 MB/s changing, found by userfaultfd");
 	s = done();
 	assert_false(summary_live(&s, text));
@@ -498,10 +517,16 @@ static void an_error_before_the_session_knows_no_size_and_no_method(void **state
 	char *got = json_of(speak_error, &err);
 
 	(void)state;
-	assert_string_equal(got, "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,\"message\":\"out: No space\",\"resumable\":false,"
-			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":0,\"pages_data\":0,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":0,\"failovers\":0,"
-			    "\"elapsed_ns\":0,\"flush_ns\":0,\"cpu_ns\":0,\"channels\":0,\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
-			    "\"committed\":false,\"downtime_ns\":null,\"tracker\":null,\"stopped_ns\":0,\"dirty_rate\":0,\"round_pages\":[],\"per_channel\":[]}\n");
+	assert_string_equal(got,
+			    "{\"v\":1,\"event\":\"error\",\"status\":74,\"remote\":true,"
+			    "\"message\":\"out: No space\",\"resumable\":false,"
+			    "\"bytes_image\":null,\"bytes_done\":0,\"bytes_wire\":0,\"pages_zero\":"
+			    "0,\"pages_data\":0,\"pages_kept\":0,\"bytes_hashes\":0,\"rounds\":0,"
+			    "\"failovers\":0,"
+			    "\"elapsed_ns\":0,\"flush_ns\":0,\"cpu_ns\":0,\"channels\":0,"
+			    "\"method\":null,\"level\":null,\"backend\":null,\"hash\":null,"
+			    "\"committed\":false,\"downtime_ns\":null,\"tracker\":null,\"stopped_"
+			    "ns\":0,\"dirty_rate\":0,\"round_pages\":[],\"per_channel\":[]}\n");
 	free(got);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Confinement, in child processes because there is no way back: what no rule names can't be opened, what one names still can.
- * Skipped, with the reason, where the kernel has no Landlock.
+ * Confinement, in child processes because there is no way back: what no rule names can't be opened,
+ * what one names still can. Skipped, with the reason, where the kernel has no Landlock.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -47,7 +47,8 @@ static int set_up(void **state)
 	snprintf(f->name[INSIDE_B], PATH_MAX, "%s", scratch_at(&f->scratch, "inside/b"));
 	snprintf(f->name[OUTSIDE_A], PATH_MAX, "%s", scratch_at(&f->scratch, "outside/a"));
 	snprintf(f->name[OUTSIDE_B], PATH_MAX, "%s", scratch_at(&f->scratch, "outside/b"));
-	if (!scratch_put(f->name[INSIDE_A], "in", 2, 0600) || !scratch_put(f->name[OUTSIDE_A], "out", 3, 0600))
+	if (!scratch_put(f->name[INSIDE_A], "in", 2, 0600) ||
+	    !scratch_put(f->name[OUTSIDE_A], "out", 3, 0600))
 		return -1;
 	f->directory = open(f->inside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return f->directory < 0 ? -1 : 0;
@@ -80,7 +81,9 @@ static void confined(const struct confine_rule *rules, size_t count, int least_a
 
 	if (!confine_thread(rules, count, &abi, &why)) {
 		fprintf(stderr, "%s\n", why.text);
-		_exit(why.os_errno == ENOSYS || why.os_errno == EOPNOTSUPP || why.os_errno == EPERM ? NO_LANDLOCK : 1);
+		_exit(why.os_errno == ENOSYS || why.os_errno == EOPNOTSUPP || why.os_errno == EPERM
+			      ? NO_LANDLOCK
+			      : 1);
 	}
 	if (abi < least_abi)
 		_exit(NO_VERSION);
@@ -159,8 +162,10 @@ static void work_outside(struct fixture *f)
 	EXPECT(denied(mkdir(f->name[OUTSIDE_B], 0700) == 0));
 	EXPECT(denied(mkdir(f->name[INSIDE_B], 0700) == 0));
 	EXPECT(denied(symlink("a", f->name[INSIDE_B]) == 0));
-	EXPECT(rename(f->name[INSIDE_A], f->name[OUTSIDE_B]) < 0 && (errno == EACCES || errno == EXDEV));
-	EXPECT(write(open_before, "still", 5) == 5 && fsync(open_before) == 0 && ftruncate(open_before, 1) == 0);
+	EXPECT(rename(f->name[INSIDE_A], f->name[OUTSIDE_B]) < 0 &&
+	       (errno == EACCES || errno == EXDEV));
+	EXPECT(write(open_before, "still", 5) == 5 && fsync(open_before) == 0 &&
+	       ftruncate(open_before, 1) == 0);
 }
 
 static void nothing_else_can_be_opened_but_what_was_open_stays(void **state)
@@ -237,7 +242,8 @@ static void rule_for_socket(struct fixture *f)
 	confined(rules, 1, 1); /* or it is skipped */
 	EXPECT(pipe(fds) == 0);
 	rules[0].fd = fds[0];
-	EXPECT(!confine_thread(rules, 1, &abi, &why) && why.status == MFD_OS && why.os_errno == EBADFD);
+	EXPECT(!confine_thread(rules, 1, &abi, &why) && why.status == MFD_OS &&
+	       why.os_errno == EBADFD);
 	(void)f;
 }
 
@@ -282,7 +288,8 @@ static void connections_are_accepted_but_none_is_made(void **state)
 
 static void *thread_opens(void *path)
 {
-	return denied(opens(path, O_RDONLY)) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? path : NULL;
+	return denied(opens(path, O_RDONLY)) && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? path
+											    : NULL;
 }
 
 static void start_thread(struct fixture *f)
@@ -333,17 +340,26 @@ static void no_new_privs_is_set_with_any_kernel(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_directory_with_a_rule_can_be_worked_in, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(nothing_else_can_be_opened_but_what_was_open_stays, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_directory_with_a_rule_can_be_worked_in, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(nothing_else_can_be_opened_but_what_was_open_stays,
+						set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_right_is_no_other_right, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_file_with_a_rule_can_be_written_but_not_removed, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(only_a_file_with_a_rule_can_be_truncated, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_rule_for_what_is_not_there_is_skipped, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_rule_that_the_kernel_does_not_take_is_an_error, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(connections_are_accepted_but_none_is_made, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_thread_that_is_started_later_is_confined, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_file_with_a_rule_can_be_written_but_not_removed,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(only_a_file_with_a_rule_can_be_truncated, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_rule_for_what_is_not_there_is_skipped, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_rule_that_the_kernel_does_not_take_is_an_error,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(connections_are_accepted_but_none_is_made, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_thread_that_is_started_later_is_confined, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(others_can_not_be_signalled, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(no_new_privs_is_set_with_any_kernel, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(no_new_privs_is_set_with_any_kernel, set_up,
+						tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

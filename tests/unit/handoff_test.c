@@ -407,7 +407,8 @@ static void the_shared_words_have_their_own_cache_lines(void **state)
 	assert_int_equal(offsetof(struct handoff, done) % CACHE_LINE, 0);
 	assert_int_equal(offsetof(struct handoff, pending_sync) % CACHE_LINE, 0);
 	assert_true(offsetof(struct handoff, done) - offsetof(struct handoff, fill) >= CACHE_LINE);
-	assert_true(offsetof(struct handoff, pending_sync) - offsetof(struct handoff, done) >= CACHE_LINE);
+	assert_true(offsetof(struct handoff, pending_sync) - offsetof(struct handoff, done) >=
+		    CACHE_LINE);
 }
 
 static int posts(struct sleeper *s)

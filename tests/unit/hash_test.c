@@ -130,7 +130,8 @@ static void strong_hash_is_canonical_xxh3_128(void **state)
 	(void)state;
 	memset(page, 'p', sizeof(page));
 	memset(secret, 0x5a, sizeof(secret));
-	XXH128_canonicalFromHash(&want, XXH3_128bits_withSecret(page, PAGE, secret, sizeof(secret)));
+	XXH128_canonicalFromHash(&want,
+				 XXH3_128bits_withSecret(page, PAGE, secret, sizeof(secret)));
 	hash_strong(page, PAGE, secret, sizeof(secret), got);
 	assert_memory_equal(got, want.digest, sizeof(got));
 }

@@ -271,7 +271,10 @@ static void a_drain_hands_over_the_unacknowledged_oldest_first(void **state)
 	assert_int_equal(retired.count, 4);
 }
 
-/* Keeps the last entry retired, as the control thread does to see who is the last to need its bytes. */
+/*
+ * Keeps the last entry retired, as the control thread does to see who is the last to need its
+ * bytes.
+ */
 static void on_retired_keep(void *opaque, struct inflight_entry *entry)
 {
 	*(struct inflight_entry **)opaque = entry;

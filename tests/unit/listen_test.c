@@ -232,7 +232,8 @@ static void passed_sockets_are_listened_to(void **state)
 	assert_int_equal(l.port, port[0]);
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(fcntl(l.fd[i], F_GETFD), FD_CLOEXEC);
-		assert_int_equal(listen_accept(l.fd[i], &accepted, &peer), LISTEN_NOBODY); /* it does not block */
+		/* it does not block */
+		assert_int_equal(listen_accept(l.fd[i], &accepted, &peer), LISTEN_NOBODY);
 	}
 	reaches("127.0.0.1", &l);
 	listener_close(&l);
@@ -249,8 +250,9 @@ static void passed_descriptors_that_are_no_listening_sockets_are_refused(void **
 	assert_false(listen_inherit(fds, 0, &l, &err));
 	for (unsigned i = 0; i < 3; i++) {
 		fds[0] = foreign(SOCK_STREAM, true, &port);
-		fds[1] = i == 0 ? foreign(SOCK_STREAM, false, &port) : i == 1 ? foreign(SOCK_DGRAM, false, &port) :
-			 open("/dev/null", O_RDONLY);
+		fds[1] = i == 0   ? foreign(SOCK_STREAM, false, &port)
+			 : i == 1 ? foreign(SOCK_DGRAM, false, &port)
+				  : open("/dev/null", O_RDONLY);
 		assert_false(listen_inherit(fds, 2, &l, &err));
 		assert_int_equal(err.status, MFD_USAGE);
 		assert_true(fcntl(fds[0], F_GETFD) < 0 && fcntl(fds[1], F_GETFD) < 0); /* closed */

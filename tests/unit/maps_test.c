@@ -168,7 +168,8 @@ static void kinds_are_told_by_their_names(void **state)
 static void this_process_is_read(void **state)
 {
 	const size_t bytes = 1 << 20;
-	uint8_t *ours = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *ours = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
 	const struct mapping *found;
 	struct maps m;
 

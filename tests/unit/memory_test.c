@@ -62,7 +62,8 @@ static void memory_comes_as_it_is(void **state)
 	(void)state;
 	assert_true(memory_open(child, &m, &err));
 	assert_true(memory_is_there(&m));
-	assert_true(memory_read(&m, (uintptr_t)theirs + 100, ours, sizeof(ours), &unreadable, &err));
+	assert_true(
+		memory_read(&m, (uintptr_t)theirs + 100, ours, sizeof(ours), &unreadable, &err));
 	assert_int_equal(unreadable, 0);
 	assert_memory_equal(ours, theirs + 100, sizeof(ours));
 	memory_close(&m);

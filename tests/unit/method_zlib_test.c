@@ -111,7 +111,9 @@ static void every_decoder_reads_all_that_zlib_can_write(void **state)
 
 	(void)state;
 	batch_pages_make(&b, TEXT, 24, 3);
-	/* A quarter of it zeros and a page of noise, so that stored blocks and long matches are in. */
+	/*
+	 * A quarter of it zeros and a page of noise, so that stored blocks and long matches are in.
+	 */
 	memset(b.expected, 0, 6 * PAGE);
 	fill_page(b.expected + 9 * PAGE, RANDOM, 1);
 	stream = malloc(2 * b.bytes);
@@ -203,7 +205,8 @@ static void what_was_coded_before_leaves_no_trace(void **state)
 static uint8_t *at_the_edge(size_t size)
 {
 	const size_t mapped = (size + PAGE - 1) / PAGE * PAGE;
-	uint8_t *map = mmap(NULL, mapped + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *map = mmap(NULL, mapped + PAGE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(map, MAP_FAILED);
 	assert_int_equal(mprotect(map + mapped, PAGE, PROT_NONE), 0);

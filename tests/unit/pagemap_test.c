@@ -60,7 +60,8 @@ static bool touched(size_t i)
 
 static uint8_t *map_pattern(int flags, int fd)
 {
-	uint8_t *at = mmap(NULL, PAGES * page, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd, 0);
+	uint8_t *at = mmap(NULL, PAGES * page, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, fd,
+			   0);
 
 	assert_ptr_not_equal(at, MAP_FAILED);
 	madvise(at, PAGES * page, MADV_NOHUGEPAGE);

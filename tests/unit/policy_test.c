@@ -184,7 +184,8 @@ static double sim_run(const struct path *path, unsigned rung, struct policy *p, 
 }
 
 /* The policy's time as a part of the best rung's. */
-static double against_best(const struct path *path, int max_level, unsigned packets, unsigned *ret_best)
+static double against_best(const struct path *path, int max_level, unsigned packets,
+			   unsigned *ret_best)
 {
 	unsigned used[POLICY_RUNGS];
 	struct policy p;
@@ -211,8 +212,8 @@ static struct path path_of(double rate, double stretch, double cost)
 }
 
 /*
- * Here link and CPU overlap without any loss, which they never do in earnest, and the packets' ratios
- * differ by 40 %.  Where both take about as long the prediction is a little off then.
+ * Here link and CPU overlap without any loss, which they never do in earnest, and the packets'
+ * ratios differ by 40 %.  Where both take about as long the prediction is a little off then.
  */
 static void it_comes_close_to_the_best_rung_at_every_rate(void **state)
 {
@@ -443,7 +444,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_comes_close_to_the_best_rung_at_every_rate),
 		cmocka_unit_test(a_short_transfer_is_no_disaster),
-		cmocka_unit_test(it_goes_heavier_when_the_link_gets_slow_and_lighter_when_it_gets_fast),
+		cmocka_unit_test(
+			it_goes_heavier_when_the_link_gets_slow_and_lighter_when_it_gets_fast),
 		cmocka_unit_test(waiting_for_a_cpu_is_not_taken_for_a_slow_link),
 		cmocka_unit_test(a_receiver_without_a_cpu_is_not_taken_for_a_slow_link),
 		cmocka_unit_test(a_slow_link_is_seen_although_the_cpu_is_busy),

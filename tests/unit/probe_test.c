@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The probe: what it calls incompressible, what it does not, and what it costs beside the codec it saves.
+ * The probe: what it calls incompressible, what it does not, and what it costs beside the codec it
+ * saves.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +70,9 @@ static void random_pages_among_others_do_not_make_it_random(void **state)
 	}
 }
 
-/* Both are CPU time of this thread on the same bytes, so that neither load nor a sanitizer matters. */
+/*
+ * Both are CPU time of this thread on the same bytes, so that neither load nor a sanitizer matters.
+ */
 static void it_costs_little_beside_the_fastest_level(void **state)
 {
 	struct iovec iov[METHOD_IOVS(64)];
@@ -90,7 +93,8 @@ static void it_costs_little_beside_the_fastest_level(void **state)
 	for (unsigned i = 0; i < 200; i++)
 		assert_true(zstd->ops->send_prepare(zstd, &b.pages, &payload, &err));
 	codes = thread_time_cpu_ns() - since;
-	print_message("probe %.1f us, zstd -7 %.1f us\n", (double)probes / 2e5, (double)codes / 2e5);
+	print_message("probe %.1f us, zstd -7 %.1f us\n", (double)probes / 2e5,
+		      (double)codes / 2e5);
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 	/* The probe is instrumented, libzstd is not. */
 	assert_true(probes < codes);

@@ -105,8 +105,8 @@ static inline void scratch_fill(uint8_t *bytes, size_t size, uint64_t offset)
 }
 
 /*
- * Tests that can't run here say why; a program that left one out ends with 77, which is not "passed".
- * (Needs cmocka.h before this file.)
+ * Tests that can't run here say why; a program that left one out ends with 77, which is not
+ * "passed". (Needs cmocka.h before this file.)
  */
 static unsigned scratch_skips;
 

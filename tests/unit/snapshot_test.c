@@ -94,7 +94,8 @@ static void a_page_that_was_not_copied_is_a_bug(void **state)
 	(void)state;
 	assert_true(snapshot_init(&s, 3 * PAGE_BYTES, &err));
 	add(&s, 5, 2);
-	assert_true(aborts_with(read_what_is_not_there, &s, "mfd: bug: a page that was not copied is read\n"));
+	assert_true(aborts_with(read_what_is_not_there, &s,
+				"mfd: bug: a page that was not copied is read\n"));
 	snapshot_destroy(&s);
 }
 

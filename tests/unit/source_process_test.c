@@ -167,7 +167,8 @@ static uint8_t *read_all(struct source *s, uint64_t *ret_pages)
 	for (size_t i = 0; i < READERS; i++) {
 		reader[i] = (struct reader){ .source = s, .batch = batch, .first = i,
 					     .count = count, .image = image };
-		assert_int_equal(pthread_create(&reader[i].thread, NULL, reader_main, &reader[i]), 0);
+		assert_int_equal(pthread_create(&reader[i].thread, NULL, reader_main, &reader[i]),
+				 0);
 	}
 	for (size_t i = 0; i < READERS; i++) {
 		pthread_join(reader[i].thread, NULL);

@@ -451,16 +451,16 @@ static void extensions_of_ours_have_their_length_and_come_once(void **state)
 	(void)state;
 	test_frame_is_taken(raw, with_extensions(&h, delta, sizeof(delta), raw), &got);
 	assert_true(got.hello.delta);
-	test_frame_is_refused(raw, with_extensions(&h, long_delta, sizeof(long_delta), raw), MFD_PROTOCOL,
-			      "extension 1 has 1 bytes instead of 0");
-	test_frame_is_refused(raw, with_extensions(&h, two_deltas, sizeof(two_deltas), raw), MFD_PROTOCOL,
-			      "extension 1 comes twice");
-	test_frame_is_refused(raw, with_extensions(&h, short_ended, sizeof(short_ended), raw), MFD_PROTOCOL,
-			      "extension 2 has 8 bytes instead of 16");
-	test_frame_is_refused(raw, with_extensions(&h, large_ended, sizeof(large_ended), raw), MFD_PROTOCOL,
-			      "size in ENDED");
-	test_frame_is_refused(raw, with_extensions(&w, short_basis, sizeof(short_basis), raw), MFD_PROTOCOL,
-			      "extension 1 has 8 bytes instead of 200");
+	test_frame_is_refused(raw, with_extensions(&h, long_delta, sizeof(long_delta), raw),
+			      MFD_PROTOCOL, "extension 1 has 1 bytes instead of 0");
+	test_frame_is_refused(raw, with_extensions(&h, two_deltas, sizeof(two_deltas), raw),
+			      MFD_PROTOCOL, "extension 1 comes twice");
+	test_frame_is_refused(raw, with_extensions(&h, short_ended, sizeof(short_ended), raw),
+			      MFD_PROTOCOL, "extension 2 has 8 bytes instead of 16");
+	test_frame_is_refused(raw, with_extensions(&h, large_ended, sizeof(large_ended), raw),
+			      MFD_PROTOCOL, "size in ENDED");
+	test_frame_is_refused(raw, with_extensions(&w, short_basis, sizeof(short_basis), raw),
+			      MFD_PROTOCOL, "extension 1 has 8 bytes instead of 200");
 }
 
 static void welcome_comes_back_as_it_was(void **state)
