@@ -8,7 +8,15 @@
 
 bool again_init(struct again *a, struct mfd_error *err)
 {
-	*a = (struct again){ .last = { .bytes_image = MFD_UNKNOWN, .method = "", .backend = "" } };
+	*a = (struct again){
+		.last = {
+			.bytes_image = MFD_UNKNOWN,
+			.downtime_ns = MFD_UNKNOWN,
+			.tracker = "",
+			.method = "",
+			.backend = "",
+		},
+	};
 	a->cancelled.fd = -1;
 	pthread_mutex_init(&a->lock, NULL);
 	return event_init(&a->cancelled, err);
