@@ -14,10 +14,10 @@
 
 #include "again.h"
 #include "base/cpus.h"
+#include "mfd_common.h"
 #include "net/address.h"
 #include "net/congestion.h"
 #include "send/session.h"
-#include "shared.h"
 #include "source/snapshot.h"
 #include "source/source.h"
 
@@ -64,7 +64,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		.method = method_by_name(o->method),
 		.connect_timeout_ms = o->connect_timeout_ms, .timeout_ms = o->timeout_ms,
 		.bytes_per_second = o->bytes_per_second, .congestion = o->congestion,
-		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
+		.notice = o->notice ? o->notice : mfd_common_no_notice, .opaque = o->opaque,
 		.wrap = channel_wrap_nothing,
 	};
 	if (!address_parse(o->address, false, false, &address, err))
@@ -82,7 +82,7 @@ static bool send_check(const struct mfd_send_options *o, struct send_params *ret
 		return false;
 	if (o->congestion && !congestion_check(o->congestion, err))
 		return false;
-	return shared_check_timeout(o->timeout_ms, err);
+	return mfd_common_check_timeout(o->timeout_ms, err);
 }
 
 /* "pid:PID" names a process; a file of such a name is ./pid:PID. */
@@ -120,7 +120,7 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret,
 	struct source_process_options process = {
 		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
 		.live = o->live, .downtime_ms = o->downtime_ms, .rounds = o->rounds, .trackers = o->trackers,
-		.notice = o->notice ? o->notice : shared_no_notice, .opaque = o->opaque,
+		.notice = o->notice ? o->notice : mfd_common_no_notice, .opaque = o->opaque,
 	};
 	const char *path = NULL;
 
@@ -224,7 +224,7 @@ static void send_warn_again(const struct mfd_send *send, const struct mfd_error 
 		snprintf(tries, sizeof(tries), ", %u %s left", left, left == 1 ? "try" : "tries");
 	snprintf(text, sizeof(text), "%s%s; again in %.2f s%s", err->remote ? "remote: " : "",
 		 err->text, (double)pause_ms / 1000, tries);
-	shared_warn(send->options->notice, send->options->opaque, text);
+	mfd_common_warn(send->options->notice, send->options->opaque, text);
 }
 
 /*
@@ -281,11 +281,11 @@ bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 	const struct mfd_send_options *o = send->options;
 	unsigned left = o->retries;
 
-	shared_warn(o->notice, o->opaque, send->source->info.warning);
+	mfd_common_warn(o->notice, o->opaque, send->source->info.warning);
 	if (o->cache != MFD_CACHE_KEEP && !send->source->info.rereadable)
-		shared_warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
+		mfd_common_warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
 	if (o->cache != MFD_CACHE_KEEP && is_process(o->image))
-		shared_warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
+		mfd_common_warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
 	do {
 		if (send_session_run(send->session, err))
 			return true;

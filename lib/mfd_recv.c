@@ -12,11 +12,11 @@
 #include "again.h"
 #include "base/confine.h"
 #include "base/cpus.h"
+#include "mfd_common.h"
 #include "net/address.h"
 #include "net/congestion.h"
 #include "net/listen.h"
 #include "recv/session.h"
-#include "shared.h"
 #include "sink/sink.h"
 
 struct mfd_recv {
@@ -63,7 +63,7 @@ static bool recv_check(const struct mfd_recv_options *o, struct mfd_error *err)
 				 MFD_MAX_CHANNELS);
 	if (o->congestion && !congestion_check(o->congestion, err))
 		return false;
-	return shared_check_timeout(o->timeout_ms, err);
+	return mfd_common_check_timeout(o->timeout_ms, err);
 }
 
 static bool open_sink(const struct mfd_recv *recv, struct sink **ret, struct mfd_error *err)
@@ -118,7 +118,7 @@ static void notice_and_confine(void *opaque, const struct mfd_notice *n)
 {
 	const struct mfd_recv *recv = opaque;
 	const struct mfd_recv_options *o = recv->options;
-	mfd_notice_fn *notice = o->notice ? o->notice : shared_no_notice;
+	mfd_notice_fn *notice = o->notice ? o->notice : mfd_common_no_notice;
 	char text[MFD_ERROR_TEXT + 64];
 	struct mfd_error why;
 	int abi;
@@ -252,7 +252,7 @@ static bool recv_come_back(struct mfd_recv *recv, struct mfd_error *err)
 		return false;
 	snprintf(text, sizeof(text), "%s%s; listening again", err->remote ? "remote: " : "",
 		 err->text);
-	shared_warn(recv->options->notice, recv->options->opaque, text);
+	mfd_common_warn(recv->options->notice, recv->options->opaque, text);
 	recv_unmake(recv, false);
 	if (recv_make(recv, &why))
 		return true;
@@ -277,7 +277,7 @@ static void recv_await_return(struct mfd_recv *recv)
 	recv->params.remind_only = recv->options->inplace || strcmp(recv->sink->ops->kind, "file");
 	if (!recv->params.accept_timeout_ms || recv->params.accept_timeout_ms > wait_ms)
 		recv->params.accept_timeout_ms = wait_ms;
-	shared_warn(recv->options->notice, recv->options->opaque,
+	mfd_common_warn(recv->options->notice, recv->options->opaque,
 		    "committed, but the sender may not know: listening for its return");
 	do {
 		recv_unmake(recv, true);
@@ -287,7 +287,7 @@ static void recv_await_return(struct mfd_recv *recv)
 
 bool mfd_recv_run(struct mfd_recv *recv, struct mfd_error *err)
 {
-	shared_warn(recv->options->notice, recv->options->opaque, recv->sink->warning);
+	mfd_common_warn(recv->options->notice, recv->options->opaque, recv->sink->warning);
 	do {
 		if (recv_session_run(recv->session, err)) {
 			if (recv->options->resume)
