@@ -66,9 +66,9 @@ static const struct argp_option options[] = {
 
 static const char doc[] =
 	"Send a memory image to mfd-recv over several TCP connections.\v"
-	"IMAGE is a regular file, a block device, - for standard input, or pid:PID for a\n"
-	"running process, which arrives as an ELF core file, or pid:PID:/PATH for shared\n"
-	"memory that it has mapped.\n"
+	"IMAGE is a regular file, a block device, - for standard input, pid:PID for a\n"
+	"running process, which arrives as an ELF core file, or pid:PID:/PATH for\n"
+	"shared memory that it has mapped.\n"
 	"DUR is a number with ms, s, m or h; a bare one is seconds.\n"
 	"SIZE is bytes, or with K or KiB = 1024, KB = 1000, and so on with M, G, T.\n"
 	"RATE is a SIZE per second, or with kbit, Mbit, Gbit.\n"
