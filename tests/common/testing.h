@@ -303,8 +303,8 @@ void testing_scene_destroy(struct testing_scene *s);
 bool testing_scenes_run(struct testing_scene *s, unsigned count) MFD_MUST_CHECK;
 
 /*
- * Come back to ask until it is so, for 20 s at most: `while (testing_patience(&waited, condition))
- * ;`
+ * Come back to ask until it is so, for 20 s at most:
+ * `while (testing_patience(&waited, condition));`
  */
 bool testing_patience(unsigned *waited, bool done);
 

@@ -615,12 +615,24 @@ static int mode_dispatch(void)
 	return mode_spin();
 }
 
+/* Whoever started the test may ignore or block some, and that is inherited. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	for (int i = 1; i <= SIGRTMAX; i++)
+		signal(i, SIG_DFL);
+}
+
 int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "", *argument = argc > 2 ? argv[2] : "";
 
 	/* However the test ends. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	reset_signals();
 	scene = mmap(NULL, sizeof(*scene), PROT_READ | PROT_WRITE, MAP_SHARED, FREEZE_SCENE_FD, 0);
 	if (scene == MAP_FAILED)
 		return 2;
