@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The receiving session's life: made, run, committed, and taken down through one door.
+ * The receiving session's life: made, run, and taken down through one door.  Who comes in is
+ * guest.c, what END leads to is commit.c.
  */
 #include "recv/session.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-
-/* How long a sender may take to close when it has heard that all was done before. */
-#define REMIND_MS 2000
 
 /* ---- Made. ---- */
 
@@ -71,7 +67,7 @@ void recv_session_free(struct recv_session *s)
 	free(s);
 }
 
-/* ---- Run: before the session. ---- */
+/* ---- Run. ---- */
 
 void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t number,
 		 const char *text)
@@ -80,189 +76,6 @@ void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t num
 
 	s->params.notice(s->params.opaque, &n);
 }
-
-static void notice_dropped(struct recv_session *s, const struct lobby_guest *guest,
-			   const struct mfd_error *why)
-{
-	char text[ADDRESS_TEXT + MFD_ERROR_TEXT + 16];
-
-	snprintf(text, sizeof(text), "%s: dropped: %s", guest->who, why->text);
-	recv_notice(s, MFD_NOTICE_DROPPED, 0, text);
-}
-
-static void dismiss(struct lobby_guest *guest)
-{
-	control_free(guest->control);
-	if (guest->channel)
-		guest->channel->ops->free(guest->channel);
-	guest->control = NULL;
-	guest->channel = NULL;
-}
-
-/*
- * No session for this one.  A few bytes always fit the socket's buffer; nobody waits for a
- * stranger.
- */
-static void refuse(struct recv_session *s, struct lobby_guest *guest, const struct mfd_error *why)
-{
-	struct wire_message m = { .type = WIRE_REFUSE };
-
-	m.problem.status = (uint16_t)why->status;
-	snprintf(m.problem.text, sizeof(m.problem.text), "%s", why->text);
-	if (control_queue(guest->control, &m))
-		control_flush(guest->control, 0);
-	notice_dropped(s, guest, why);
-	dismiss(guest);
-}
-
-static bool make_threads(struct recv_session *s, uint32_t channels, struct mfd_error *err)
-{
-	const size_t bytes = channels * sizeof(*s->thread);
-
-	s->thread = aligned_alloc(64, bytes); /* counters have cache lines of their own */
-	if (!s->thread)
-		return error_set(err, MFD_OS, "out of memory");
-	memset(s->thread, 0, bytes);
-	for (uint32_t i = 0; i < channels; i++) {
-		s->thread[i].session = s;
-		s->thread[i].id = i;
-	}
-	return true;
-}
-
-static bool start_control(struct recv_session *s, struct mfd_error *err)
-{
-	int e = pthread_create(&s->control_thread, NULL, recv_control_main, s);
-
-	if (e)
-		return error_set_os(err, MFD_OS, e, "can't start the control thread");
-	s->control_running = true;
-	return true;
-}
-
-/* WELCOME: from here on a failure ends both ends. */
-static bool welcome(struct recv_session *s, struct lobby_guest *guest,
-		    const struct wire_welcome *terms, struct mfd_error *err)
-{
-	struct wire_message m = { .type = WIRE_WELCOME, .welcome = *terms };
-	const struct wire_hello *h = &guest->hello;
-
-	if (!make_threads(s, h->channels, err))
-		return false;
-	s->hello = *h;
-	s->page_limit = batch_pages_of(h->size != MFD_UNKNOWN                ? h->size
-				       : s->params.max_size < WIRE_MAX_IMAGE ? s->params.max_size
-									     : WIRE_MAX_IMAGE);
-	s->control = guest->control;
-	guest->control = NULL;
-	s->control->channel = s->params.wrap(s->params.wrap_opaque, UINT32_MAX,
-					     s->control->channel);
-	control_begin(s->control, s->params.timeout_ms, h->timeout_ms);
-	counter_set(&s->bytes_image, h->size);
-	counter_set(&s->channels, h->channels);
-	counter_set(&s->phase, MFD_MOVING);
-	counter_publish(&s->began_ns, clock_ns());
-	if (!control_queue(s->control, &m))
-		return error_set(err, MFD_BUG, "no room for WELCOME");
-	return start_control(s, err);
-}
-
-/* Can the output hold what HELLO announces? */
-static bool begin_sink(struct recv_session *s, struct mfd_error *err)
-{
-	if (s->hello.size != MFD_UNKNOWN && s->hello.size > s->params.max_size)
-		return error_set(err, MFD_CANT_CREATE,
-				 "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64,
-				 s->hello.size, s->params.max_size);
-	return s->sink->ops->begin(s->sink, s->hello.size, s->hello.allocated, err);
-}
-
-static bool has_name(const struct wire_hello *h, const struct recv_finished *f)
-{
-	return h->region[0].name_bytes == f->name_bytes &&
-	       !memcmp(h->region[0].name, f->name, f->name_bytes);
-}
-
-/* What is in place already is what this sender did not hear of. */
-static bool is_finished(const struct recv_session *s, const struct wire_hello *h)
-{
-	const struct recv_finished *f = s->params.finished;
-
-	return f && h->ended && h->ended_size == f->size && h->ended_hash == f->image_hash &&
-	       has_name(h, f);
-}
-
-/* A sender that was killed and started anew: it knows of no END, but it may have the same image. */
-static bool may_be_finished(const struct recv_session *s, const struct wire_hello *h)
-{
-	const struct recv_finished *f = s->params.finished;
-
-	return !s->params.remind_only && has_name(h, f) &&
-	       (h->size == f->size || h->size == MFD_UNKNOWN);
-}
-
-/* Tell it.  Nothing else is going on here. */
-static void remind(struct recv_session *s, struct lobby_guest *guest)
-{
-	const uint64_t deadline = clock_ns() + REMIND_MS * CLOCK_NS_PER_MS;
-	struct wire_message m = { .type = WIRE_COMMITTED };
-
-	m.committed = (struct wire_committed){ s->params.finished->size,
-					       s->params.finished->image_hash };
-	if (control_queue(guest->control, &m) && control_flush(guest->control, deadline)) {
-		control_linger(guest->control, deadline);
-		s->reminded = true;
-	}
-	dismiss(guest);
-}
-
-/* Someone wants a session.  False: it has begun, and failed. */
-static bool on_hello(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err)
-{
-	struct wire_welcome terms;
-	struct mfd_error why;
-
-	if (s->control) {
-		error_set(&why, MFD_TRY_AGAIN, "busy with another sender");
-		refuse(s, guest, &why);
-		return true;
-	}
-	if (is_finished(s, &guest->hello)) {
-		remind(s, guest);
-		return true;
-	}
-	if (s->params.finished && !may_be_finished(s, &guest->hello)) {
-		error_set(&why, MFD_TRY_AGAIN, "another image has just been put in place here");
-		refuse(s, guest, &why);
-		return true;
-	}
-	if (!recv_hello(s, &guest->hello, &terms, &why)) {
-		refuse(s, guest, &why);
-		return true;
-	}
-	if (!welcome(s, guest, &terms, err) || !begin_sink(s, err)) {
-		dismiss(guest);
-		return false;
-	}
-	recv_notice(s, MFD_NOTICE_STARTED, 0, guest->who);
-	return true;
-}
-
-static bool on_guest(struct recv_session *s, struct lobby_guest *guest, struct mfd_error *err)
-{
-	struct mfd_error why;
-
-	if (guest->control)
-		return on_hello(s, guest, err);
-	if (!(guest->preamble.role == WIRE_ROLE_HASHES ? recv_attach_hashes(s, guest, &why)
-						       : recv_attach(s, guest, &why))) {
-		notice_dropped(s, guest, &why);
-		dismiss(guest);
-	}
-	return true;
-}
-
-/* ---- Run: the session. ---- */
 
 /* Each channel's first connection has come, or the sender has given it up. */
 static bool all_attached(const struct recv_session *s)
@@ -288,8 +101,22 @@ static uint64_t patience(const struct recv_session *s, uint64_t accept_deadline,
 	return all_attached(s) ? CLOCK_NEVER : *attach_deadline;
 }
 
+/* Something for the main thread.  True: the lobby has no more to do; *ret_end: END has come in. */
+static bool on_event(struct recv_session *s, bool *ret_end)
+{
+	bool over;
+
+	event_clear(&s->main_event);
+	recv_fence(s);
+	pthread_mutex_lock(&s->lock);
+	over = s->end_seen || s->stopping;
+	*ret_end = s->end_seen && !s->stopping;
+	pthread_mutex_unlock(&s->lock);
+	return over;
+}
+
 /*
- * The main thread's loop: the lobby, until END has come in or the door is open. *ret_end says
+ * The main thread's loop: the lobby, until END has come in or the door is open; *ret_end says
  * which.
  */
 static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
@@ -305,13 +132,13 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 		switch (lobby_wait(s->lobby, event, patience(s, accept_deadline, &attach_deadline),
 				   &guest, &why)) {
 		case LOBBY_GUEST:
-			if (!on_guest(s, &guest, err))
+			if (!recv_guest(s, &guest, err))
 				return false;
 			if (s->reminded)
 				return true;
 			break;
 		case LOBBY_DROPPED:
-			notice_dropped(s, &guest, &why);
+			recv_guest_dropped(s, &guest, &why);
 			break;
 		case LOBBY_DEADLINE:
 			return error_set(err, MFD_TRY_AGAIN,
@@ -320,77 +147,11 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 		case LOBBY_EVENT:
 			if (!s->control) /* cancelled: the verdict knows */
 				return error_set(err, MFD_TRY_AGAIN, "stopped");
-			event_clear(&s->main_event);
-			recv_fence(s);
-			pthread_mutex_lock(&s->lock);
-			*ret_end = s->end_seen && !s->stopping;
-			if (s->end_seen || s->stopping) {
-				pthread_mutex_unlock(&s->lock);
+			if (on_event(s, ret_end))
 				return true;
-			}
-			pthread_mutex_unlock(&s->lock);
 			break;
 		}
 	}
-}
-
-/*
- * The first round speaks for every page; an image whose size was not known may have grown in later
- * ones.
- */
-static bool check_pages(const struct recv_session *s, uint64_t pages, struct mfd_error *err)
-{
-	const uint64_t first = s->first_totals.pages;
-
-	if (first == pages)
-		return true;
-	if (s->hello.size != MFD_UNKNOWN || s->end.rounds == 1 || first > pages)
-		return error_set(err, MFD_DATA,
-				 "the first round spoke for %" PRIu64 " pages of %" PRIu64, first,
-				 pages);
-	return s->all_totals.pages >= pages ||
-	       error_set(err, MFD_DATA,
-			 "all rounds together spoke for %" PRIu64 " pages of %" PRIu64,
-			 s->all_totals.pages, pages);
-}
-
-/* Does what END says agree with what we have written? */
-static bool check_end(const struct recv_session *s, struct mfd_error *err)
-{
-	const struct wire_end *e = &s->end;
-	const struct totals *ours = &s->all_totals;
-
-	/*
-	 * The threads have been joined: what they have counted since the last SYNC is in no totals.
-	 */
-	for (unsigned i = 0; i < s->hello.channels; i++) {
-		if (s->thread[i].totals.packets || s->thread[i].round_totals.packets)
-			return error_set(err, MFD_PROTOCOL, "END in the middle of round %" PRIu32,
-					 e->rounds);
-	}
-	if (!totals_equal(&e->totals, ours))
-		return error_set(err, MFD_DATA,
-				 "the sender sent %" PRIu64 " pages in %" PRIu64
-				 " packets with sum %016" PRIx64 ", written were %" PRIu64
-				 " in %" PRIu64 " with %016" PRIx64,
-				 e->totals.pages, e->totals.packets, e->totals.sum, ours->pages,
-				 ours->packets, ours->sum);
-	if (s->hello.size != MFD_UNKNOWN && e->size != s->hello.size)
-		return error_set(err, MFD_PROTOCOL,
-				 "the image had %" PRIu64 " bytes in HELLO and has %" PRIu64
-				 " in END",
-				 s->hello.size, e->size);
-	if (e->size > s->params.max_size)
-		return error_set(err, MFD_CANT_CREATE,
-				 "the image has %" PRIu64 " bytes, --max-size allows %" PRIu64,
-				 e->size, s->params.max_size);
-	if (!check_pages(s, batch_pages_of(e->size), err))
-		return false;
-	if (e->rounds == 1 && e->image_hash != ours->sum)
-		return error_set(err, MFD_DATA,
-				 "the image hash is %016" PRIx64 ", should be %016" PRIx64,
-				 ours->sum, e->image_hash);
-	return true;
 }
 
 /* Whoever waits or knocks is turned away now, not when the session is freed. */
@@ -399,24 +160,6 @@ static void close_lobby(struct recv_session *s)
 	lobby_free(s->lobby);
 	s->lobby = NULL;
 	listener_close(&s->params.listener);
-}
-
-/* Nobody can disturb us now: no listener, no strangers, no receiver threads. */
-static bool commit(struct recv_session *s, struct mfd_error *err)
-{
-	close_lobby(s);
-	recv_detach_all(s);
-	if (!check_end(s, err) || (s->params.verify && !recv_verify(s, err)) ||
-	    !s->sink->ops->commit(s->sink, s->end.size, &s->stop, err))
-		return false;
-	counter_set(&s->bytes_image, s->end.size);
-	counter_set(&s->image_hash, s->end.image_hash);
-	counter_set(&s->phase, MFD_FINISHED);
-	pthread_mutex_lock(&s->lock);
-	s->committed = true;
-	pthread_mutex_unlock(&s->lock);
-	event_raise(&s->verdict.attention);
-	return true;
 }
 
 static void close_door(struct recv_session *s)
@@ -439,10 +182,14 @@ bool recv_session_run(struct recv_session *s, struct mfd_error *err)
 	if (!s->params.again)
 		recv_notice(s, MFD_NOTICE_LISTENING, s->params.listener.port, "");
 	done = host(s, &end, &reason);
-	if (done && end)
-		done = commit(s, &reason);
-	else if (done && !s->reminded)
+	if (done && end) {
+		/* Nobody disturbs it: no listener, no strangers, no receiver threads. */
+		close_lobby(s);
+		recv_detach_all(s);
+		done = recv_commit(s, &reason);
+	} else if (done && !s->reminded) {
 		done = error_set(&reason, MFD_TRY_AGAIN, "stopped");
+	}
 	/*
 	 * MFD_TRY_AGAIN from a wait that the door ended adds nothing to the verdict; alone it is
 	 * the reason.
@@ -475,7 +222,9 @@ void recv_session_finished(const struct recv_session *s, struct recv_finished *r
 {
 	const struct wire_region *r = &s->hello.region[0];
 
-	*ret = (struct recv_finished){ .size = s->end.size, .image_hash = s->end.image_hash, .name_bytes = r->name_bytes };
+	*ret = (struct recv_finished){ .size = s->end.size,
+				       .image_hash = s->end.image_hash,
+				       .name_bytes = r->name_bytes };
 	memcpy(ret->name, r->name, r->name_bytes);
 }
 

@@ -2,10 +2,13 @@
 /*
  * A receiving session: what its threads share, and how it begins and ends.
  *
- *	main thread       the lobby: accepts and identifies who connects, attaches data connections, fences lost ones; then commits
- *	                  (session.c, attach.c, lobby.c)
- *	receiver threads  one per data channel: receive, decode, verify, write (thread.c, packet.c)
- *	control thread    acknowledgements, rounds, heartbeats, deadlines, the peer's errors (control.c)
+ *	main thread       waits in the lobby (lobby.c), lets in who has said who it is (guest.c,
+ *	                  hello.c), attaches data connections and fences lost ones (attach.c), then
+ *	                  commits (commit.c, verify.c); session.c is its whole life
+ *	receiver threads  one per data channel: receive, decode, verify, write (thread.c, packet.c,
+ *	                  keep.c)
+ *	control thread    acknowledgements, rounds, heartbeats, deadlines, the peer's errors
+ *	                  (control.c)
  *
  * One door out, as in a sending session: whoever fails reports to the verdict, the control thread
  * decides and raises `stop`, the main thread shuts the sockets, joins everybody and frees in
@@ -184,6 +187,23 @@ void recv_session_free(struct recv_session *s);
 /* A notice for the user.  Main thread. */
 void recv_notice(struct recv_session *s, enum mfd_notice_kind kind, uint64_t number,
 		 const char *text);
+
+/*
+ * guest.c.  Main thread: give @guest, who has said who it is, what it came for, or turn it away;
+ * what it owns is taken or freed.  False: a session has begun, and failed.
+ */
+bool recv_guest(struct recv_session *s, struct lobby_guest *guest,
+		struct mfd_error *err) MFD_MUST_CHECK;
+
+/* guest.c.  Main thread: tell the user who was turned away. */
+void recv_guest_dropped(struct recv_session *s, const struct lobby_guest *guest,
+			const struct mfd_error *why);
+
+/*
+ * commit.c.  Main thread, all receiver threads joined: what came agrees with END, and the output is
+ * in place.  MFD_DATA, MFD_PROTOCOL, MFD_CANT_CREATE when it does not, and what the sink says.
+ */
+bool recv_commit(struct recv_session *s, struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
  * attach.c.  Under the session's lock: the last connection of @t was given up and has ended, and
