@@ -6,6 +6,8 @@
  */
 #include "core/verdict.h"
 
+#include "base/clock.h"
+
 bool verdict_init(struct verdict *v, struct mfd_error *err)
 {
 	int e;
@@ -19,6 +21,7 @@ bool verdict_init(struct verdict *v, struct mfd_error *err)
 	}
 	v->rank = VERDICT_NONE;
 	v->error = (struct mfd_error){0};
+	v->believed_ns = CLOCK_NEVER;
 	return true;
 }
 
@@ -50,4 +53,15 @@ enum verdict_rank verdict_get(struct verdict *v, struct mfd_error *ret_error)
 		*ret_error = v->error;
 	pthread_mutex_unlock(&v->lock);
 	return rank;
+}
+
+bool verdict_ends(struct verdict *v, bool hears, struct mfd_error *ret_reason)
+{
+	const enum verdict_rank rank = verdict_get(v, ret_reason);
+
+	if (rank != VERDICT_LOST)
+		return rank != VERDICT_NONE;
+	if (hears && v->believed_ns == CLOCK_NEVER)
+		v->believed_ns = clock_deadline_ms(VERDICT_GRACE_MS);
+	return !hears || clock_ns() >= v->believed_ns;
 }

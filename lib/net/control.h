@@ -43,9 +43,6 @@ bool control_new(struct channel *channel, struct control **ret,
 		 struct mfd_error *err) MFD_MUST_CHECK;
 void control_free(struct control *c);
 
-/* How long what looks like a lost peer waits for the ERROR that may explain it. */
-#define CONTROL_GRACE_MS 1000
-
 /*
  * The session begins: our own patience, and the peer's, of which we use a quarter, at most a
  * second.

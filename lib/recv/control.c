@@ -76,11 +76,8 @@ static bool on_channel_down(struct recv_session *s, const struct wire_fence *f,
 	t = &s->thread[f->channel];
 	pthread_mutex_lock(&s->lock);
 	known = f->generation >= t->generation || f->generation == t->fence.generation;
+	/* The answer is there when a newer connection has taken its place, or it was asked before. */
 	if (f->generation == t->fence.generation)
-		/*
-		 * the answer is known: a newer connection has taken its place, or it was asked for
-		 * before
-		 */
 		t->fence_news = true;
 	else if (known)
 		t->fence_wanted = f->generation; /* it may still be on its way to us */
@@ -324,11 +321,10 @@ static bool farewell(struct recv_session *s)
 void *recv_control_main(void *session)
 {
 	struct recv_session *s = session;
-	uint64_t grace = CLOCK_NEVER, sweep;
 	struct mfd_error err, reason;
-	enum verdict_rank rank;
 	struct wire_message m;
 	bool alive = true;
+	uint64_t sweep;
 
 	while (!farewell(s)) {
 		sweep = clock_ns() + SWEEP_MS * CLOCK_NS_PER_MS;
@@ -347,10 +343,7 @@ void *recv_control_main(void *session)
 		case CONTROL_DEADLINE:
 			break;
 		case CONTROL_LOST:
-			/*
-			 * Bytes that make no sense leave a connection over which the peer can be
-			 * told.
-			 */
+			/* After bytes that make no sense the peer can still be told. */
 			alive = err.status != MFD_TRY_AGAIN;
 			error_wrap(&err, "control");
 			report(s, &err);
@@ -358,11 +351,7 @@ void *recv_control_main(void *session)
 		}
 		if (alive && !say_news(s, &err))
 			report(s, &err);
-		rank = verdict_get(&s->verdict, &reason);
-		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
-			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
-		if (rank > VERDICT_LOST ||
-		    (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
+		if (verdict_ends(&s->verdict, alive, &reason)) {
 			open_door(s, &reason, alive);
 			return NULL;
 		}

@@ -298,15 +298,14 @@ static bool is_over(struct send_session *s)
 void *send_control_main(void *session)
 {
 	struct send_session *s = session;
-	uint64_t grace = CLOCK_NEVER;
 	struct mfd_error err, reason;
-	enum verdict_rank rank;
 	struct wire_message m;
 	bool alive = true;
 
 	s->progress_ns = clock_ns();
 	while (!is_over(s)) {
-		switch (control_wait(s->control, &s->verdict.attention, grace, &m, &err)) {
+		switch (control_wait(s->control, &s->verdict.attention, s->verdict.believed_ns, &m,
+				     &err)) {
 		case CONTROL_MESSAGE:
 			if (!on_message(s, &m, &err))
 				report(s, &err);
@@ -322,10 +321,7 @@ void *send_control_main(void *session)
 		case CONTROL_DEADLINE:
 			break;
 		case CONTROL_LOST:
-			/*
-			 * Bytes that make no sense leave a connection over which the peer can be
-			 * told.
-			 */
+			/* After bytes that make no sense the peer can still be told. */
 			alive = err.status != MFD_TRY_AGAIN;
 			error_wrap(&err, "control");
 			report(s, &err);
@@ -334,11 +330,7 @@ void *send_control_main(void *session)
 		send_failover_tell(s);
 		if (!send_failover_check(s, &err))
 			report(s, &err);
-		rank = verdict_get(&s->verdict, &reason);
-		if (rank == VERDICT_LOST && grace == CLOCK_NEVER && alive)
-			grace = clock_ns() + CONTROL_GRACE_MS * CLOCK_NS_PER_MS;
-		if (rank > VERDICT_LOST ||
-		    (rank == VERDICT_LOST && (!alive || clock_ns() >= grace))) {
+		if (verdict_ends(&s->verdict, alive, &reason)) {
 			open_door(s, &reason, alive);
 			return NULL;
 		}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The verdict: which of several reasons is kept.
+ * The verdict: which of several reasons is kept, and when it ends the session.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "core/verdict.h"
 
 static int set_up(void **state)
@@ -140,6 +141,62 @@ static void reports_of_many_threads_are_never_mixed(void **state)
 	expect(*state, VERDICT_CAUSE, "cause");
 }
 
+static void nothing_reported_ends_nothing(void **state)
+{
+	struct mfd_error why;
+
+	assert_false(verdict_ends(*state, true, &why));
+	assert_false(verdict_ends(*state, false, &why));
+}
+
+static void a_cause_or_a_cancel_ends_at_once(void **state)
+{
+	struct mfd_error why;
+
+	report(*state, VERDICT_CANCEL, "cancelled");
+	assert_true(verdict_ends(*state, true, &why));
+	assert_string_equal(why.text, "cancelled");
+	report(*state, VERDICT_CAUSE, "cause");
+	assert_true(verdict_ends(*state, true, &why));
+	assert_string_equal(why.text, "cause");
+}
+
+static void a_loss_ends_at_once_when_the_peer_can_not_be_heard(void **state)
+{
+	struct mfd_error why;
+
+	report(*state, VERDICT_LOST, "lost");
+	assert_true(verdict_ends(*state, false, &why));
+	assert_string_equal(why.text, "lost");
+}
+
+static void a_loss_waits_for_the_peers_reason(void **state)
+{
+	struct verdict *v = *state;
+	const uint64_t before = clock_ns();
+	struct mfd_error why;
+
+	report(v, VERDICT_LOST, "lost");
+	assert_false(verdict_ends(v, true, &why));
+	assert_true(v->believed_ns >= before + VERDICT_GRACE_MS * CLOCK_NS_PER_MS);
+	report(v, VERDICT_CAUSE, "disk full");
+	assert_true(verdict_ends(v, true, &why));
+	assert_string_equal(why.text, "disk full");
+}
+
+/* As if the time had passed: the first look sets it, later ones leave it. */
+static void a_loss_is_believed_in_the_end(void **state)
+{
+	struct verdict *v = *state;
+	struct mfd_error why;
+
+	report(v, VERDICT_LOST, "lost");
+	assert_false(verdict_ends(v, true, &why));
+	v->believed_ns = clock_ns();
+	assert_true(verdict_ends(v, true, &why));
+	assert_string_equal(why.text, "lost");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -152,6 +209,11 @@ int main(void)
 		TEST(of_equals_the_first_is_kept),
 		TEST(every_report_raises_attention),
 		TEST(reports_of_many_threads_are_never_mixed),
+		TEST(nothing_reported_ends_nothing),
+		TEST(a_cause_or_a_cancel_ends_at_once),
+		TEST(a_loss_ends_at_once_when_the_peer_can_not_be_heard),
+		TEST(a_loss_waits_for_the_peers_reason),
+		TEST(a_loss_is_believed_in_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
