@@ -108,6 +108,48 @@ static void finish_live(struct choice *c, const struct argp_state *state)
 		c->send.max_freeze_ms = DEFAULT_MAX_FREEZE_MS;
 }
 
+/* How a process is copied. */
+static error_t parse_process_option(int key, char *arg, struct argp_state *state)
+{
+	struct choice *c = state->input;
+
+	switch (key) {
+	case FREEZE:
+		if (strcmp(arg, "all"))
+			common_fail(state, "--freeze", "all is allowed");
+		c->freeze = true;
+		return 0;
+	case LIVE:
+		c->send.live = true;
+		return 0;
+	case DOWNTIME:
+		c->send.downtime_ms = common_duration(
+			state, "--downtime", arg, 1, COMMON_MAX_DURATION_MS,
+			"1ms to 24h are allowed (units: ms, s, m, h)");
+		c->live_only = true;
+		return 0;
+	case ROUNDS:
+		c->send.rounds = (unsigned)common_integer(state, "--rounds", arg, 2, MFD_MAX_ROUNDS,
+							  "2 to 100 are allowed");
+		c->live_only = true;
+		return 0;
+	case MAX_FREEZE:
+		c->send.max_freeze_ms = common_duration(
+			state, "--max-freeze", arg, 0, COMMON_MAX_DURATION_MS,
+			"0 (as long as it takes) to 24h are allowed (units: ms, s, m, h)");
+		c->max_freeze = true;
+		return 0;
+	case FILTER:
+		take_filter(c, state, arg);
+		return 0;
+	case ALL:
+		take_filter(c, state, "1ff");
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	struct choice *c = state->input;
@@ -149,37 +191,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 			common_fail(state, "--bwlimit",
 				    "1 byte per second and more are allowed, such as 50M or 1Gbit");
 		return 0;
-	case FREEZE:
-		if (strcmp(arg, "all"))
-			common_fail(state, "--freeze", "all is allowed");
-		c->freeze = true;
-		return 0;
-	case LIVE:
-		c->send.live = true;
-		return 0;
-	case DOWNTIME:
-		c->send.downtime_ms = common_duration(
-			state, "--downtime", arg, 1, COMMON_MAX_DURATION_MS,
-			"1ms to 24h are allowed (units: ms, s, m, h)");
-		c->live_only = true;
-		return 0;
-	case ROUNDS:
-		c->send.rounds = (unsigned)common_integer(state, "--rounds", arg, 2, MFD_MAX_ROUNDS,
-							  "2 to 100 are allowed");
-		c->live_only = true;
-		return 0;
-	case MAX_FREEZE:
-		c->send.max_freeze_ms = common_duration(
-			state, "--max-freeze", arg, 0, COMMON_MAX_DURATION_MS,
-			"0 (as long as it takes) to 24h are allowed (units: ms, s, m, h)");
-		c->max_freeze = true;
-		return 0;
-	case FILTER:
-		take_filter(c, state, arg);
-		return 0;
-	case ALL:
-		take_filter(c, state, "1ff");
-		return 0;
 	case ARGP_KEY_ARG:
 		take_argument(c, arg, state);
 		return 0;
@@ -189,7 +200,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		finish_live(c, state);
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_process_option(key, arg, state);
 	}
 }
 

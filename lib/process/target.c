@@ -151,15 +151,44 @@ static int target_class(pid_t pid)
 /* How long the threads of a process that has exited may take to go. */
 #define TARGET_LEAVING_MS 50
 
+/*
+ * What it is, after waiting for one that exits: its threads go one after another, and their leader
+ * is seldom the last.
+ */
+static bool target_read_settled(const char *path, struct target_status *ret)
+{
+	unsigned waited = 0;
+	bool ok = target_read_status(path, ret);
+
+	while (ok && ret->state == 'Z' && ret->threads > 1 && waited++ < TARGET_LEAVING_MS) {
+		nanosleep(&(struct timespec){ .tv_nsec = CLOCK_NS_PER_MS }, NULL);
+		ok = target_read_status(path, ret);
+	}
+	return ok;
+}
+
+/* Opening a process's memory is held to the same rules as tracing it. */
+static bool target_check_access(pid_t pid, struct mfd_error *err)
+{
+	char path[TARGET_PATH];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return target_denied(pid, pid, errno, err);
+	io_close(fd);
+	return true;
+}
+
 /* Everything that can be found out without stopping it. */
 static bool target_check(pid_t pid, struct mfd_error *err)
 {
 	struct target_status status;
 	char path[TARGET_PATH];
-	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	if (pid <= 0 || !target_read_status(path, &status))
+	if (pid <= 0 || !target_read_settled(path, &status))
 		return error_set(err, MFD_NO_INPUT, "there is no process %d", (int)pid);
 	if (status.leader != pid)
 		return error_set(err, MFD_NO_INPUT, "%d is a thread of process %d", (int)pid,
@@ -167,13 +196,6 @@ static bool target_check(pid_t pid, struct mfd_error *err)
 	if (pid == getpid())
 		return error_set(err, MFD_USAGE,
 				 "process %d is this one, which can't freeze itself", (int)pid);
-	/* Threads of one that exits go one after another, and their leader is seldom the last. */
-	for (unsigned i = 0; i < TARGET_LEAVING_MS && status.state == 'Z' && status.threads > 1;
-	     i++) {
-		nanosleep(&(struct timespec){ .tv_nsec = CLOCK_NS_PER_MS }, NULL);
-		if (!target_read_status(path, &status))
-			return error_set(err, MFD_NO_INPUT, "there is no process %d", (int)pid);
-	}
 	if (status.state == 'Z' && status.threads > 1)
 		return error_set(err, MFD_CONFIG,
 				 "process %d (%s) has lost its main thread, "
@@ -190,13 +212,7 @@ static bool target_check(pid_t pid, struct mfd_error *err)
 	if (target_class(pid) == ELFCLASS32)
 		return error_set(err, MFD_CONFIG, "process %d (%s) is a 32-bit process", (int)pid,
 				 status.thread.comm);
-	/* Opening it is held to the same rules as tracing. */
-	snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && (errno == EACCES || errno == EPERM))
-		return target_denied(pid, pid, errno, err);
-	io_close(fd);
-	return true;
+	return target_check_access(pid, err);
 }
 
 bool target_open(struct target *t, pid_t pid, struct mfd_error *err)

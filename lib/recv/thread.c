@@ -59,13 +59,29 @@ static bool recv_piece(struct recv_thread *t, struct iovec *iov, unsigned iovs, 
 	return ok;
 }
 
+/* What receiving @got of @want bytes since @since_ns says of the connection. */
+static void count_wait(struct recv_thread *t, uint64_t since_ns, size_t want, size_t got)
+{
+	uint64_t passed = clock_ns() - since_ns, flush;
+
+	if (want > RECV_PIECE_SLOW)
+		t->slow = passed / CLOCK_NS_PER_MS > want / RECV_FAST_BYTES_PER_MS;
+	counter_set(&t->waits, WIRE_WAITS_SINK);
+	/* What brought nothing was the wait for the session's end: the flush does not count. */
+	if (!got) {
+		flush = counter_get(&t->session->flush_ns);
+		passed = flush > since_ns ? flush - since_ns : 0;
+	}
+	counter_add(&t->counters.wait_socket, passed);
+}
+
 bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t *ret_got,
 		struct mfd_error *err)
 {
 	const size_t most = t->slow ? RECV_PIECE_SLOW : RECV_PIECE;
 	const uint64_t since = clock_ns();
-	size_t got, want = iov_bytes(iov, iovs);
-	uint64_t passed, flush;
+	const size_t want = iov_bytes(iov, iovs);
+	size_t got;
 	bool ok = true;
 
 	counter_set(&t->waits, WIRE_WAITS_NETWORK);
@@ -93,16 +109,7 @@ bool recv_bytes(struct recv_thread *t, struct iovec *iov, unsigned iovs, size_t 
 			break; /* the end of the stream */
 		}
 	}
-	passed = clock_ns() - since;
-	if (want > RECV_PIECE_SLOW)
-		t->slow = passed / CLOCK_NS_PER_MS > want / RECV_FAST_BYTES_PER_MS;
-	counter_set(&t->waits, WIRE_WAITS_SINK);
-	/* What brought nothing was the wait for the session's end: the flush does not count. */
-	if (!*ret_got) {
-		flush = counter_get(&t->session->flush_ns);
-		passed = flush > since ? flush - since : 0;
-	}
-	counter_add(&t->counters.wait_socket, passed);
+	count_wait(t, since, want, *ret_got);
 	return ok;
 }
 

@@ -340,6 +340,28 @@ static const char *file_basis(const struct sink_file *s, const struct sink_file_
 	return options->basis;
 }
 
+/* The file that is written to, and what it may take pages from. */
+static bool file_open(struct sink_file *s, const struct sink_file_options *options,
+		      struct mfd_error *err)
+{
+	const char *basis = file_basis(s, options);
+	bool ok;
+
+	if (options->delta && !options->inplace)
+		return error_set(err, MFD_USAGE,
+				 "--delta is for --inplace and for devices; --basis takes another "
+				 "file");
+	if (options->inplace) {
+		ok = file_open_inplace(s, options, err);
+	} else if (options->resume) {
+		ok = file_open_partial(s, err);
+	} else {
+		ok = place_temporary(&s->place, &s->fd, err);
+		s->created = ok;
+	}
+	return ok && (basis == NULL || sink_basis_open(&s->basis, basis, err));
+}
+
 bool sink_file_new(const char *path, const struct sink_file_options *options, struct sink **ret,
 		   struct mfd_error *err)
 {
@@ -361,21 +383,7 @@ bool sink_file_new(const char *path, const struct sink_file_options *options, st
 		file_free(&s->base);
 		return ok;
 	}
-	if (ok && options->delta && !options->inplace)
-		ok = error_set(err, MFD_USAGE,
-			       "--delta is for --inplace and for devices; --basis takes another "
-			       "file");
-	if (ok && options->inplace) {
-		ok = file_open_inplace(s, options, err);
-	} else if (ok && options->resume) {
-		ok = file_open_partial(s, err);
-	} else if (ok) {
-		ok = place_temporary(&s->place, &s->fd, err);
-		s->created = ok;
-	}
-	if (ok && file_basis(s, options) != NULL)
-		ok = sink_basis_open(&s->basis, file_basis(s, options), err);
-	if (!ok) {
+	if (!ok || !file_open(s, options, err)) {
 		file_free(&s->base);
 		return false;
 	}
