@@ -58,10 +58,13 @@ static void take_back(void *thread, const struct inflight_entry *e)
 	struct send_thread *t = thread;
 	struct send_session *s = t->session;
 	struct batch batch = e->batch;
+	const uint64_t kept =
+		batch.zero_run ? 0 : bitmap_count(batch.kept, (uint32_t)batch.count);
 	struct mfd_error err;
 
 	counter_add(&t->counters.pages_zero, -e->totals.zero_pages);
-	counter_add(&t->counters.pages_data, -(e->totals.pages - e->totals.zero_pages));
+	counter_add(&t->counters.pages_kept, -kept);
+	counter_add(&t->counters.pages_data, -(e->totals.pages - e->totals.zero_pages - kept));
 	t->came_back++;
 	batch.again = true;
 	if (!returned_put(&s->returned, &batch, &err))
