@@ -5,9 +5,9 @@
  */
 #include "recv/session.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "base/random.h"
 
 /* Everything this build can decode. */
 static uint32_t our_methods(void)
@@ -46,19 +46,6 @@ static bool check_terms(const struct recv_session *s, const struct wire_hello *h
 	return true;
 }
 
-/* Not to be guessed by whoever did not see WELCOME.  Up to 256 bytes come in one piece. */
-static bool make_random(uint8_t *bytes, size_t size, struct mfd_error *err)
-{
-	ssize_t n;
-
-	do
-		n = getrandom(bytes, size, 0);
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)size)
-		return error_set_os(err, MFD_OS, errno, "can't make a token");
-	return true;
-}
-
 /* There is something in the output already, and the sender wants to hear about it. */
 static bool offer_basis(struct recv_session *s, const struct wire_hello *hello,
 			struct wire_welcome *ret, struct mfd_error *err)
@@ -73,7 +60,9 @@ static bool offer_basis(struct recv_session *s, const struct wire_hello *hello,
 	s->basis_pages = sink_basis_pages(basis) < pages ? sink_basis_pages(basis) : pages;
 	ret->basis = true;
 	ret->basis_pages = s->basis_pages;
-	if (!make_random(s->secret, sizeof(s->secret), err))
+	if (hello->own_secret)
+		memcpy(s->secret, hello->secret, sizeof(s->secret));
+	else if (!random_fill(s->secret, sizeof(s->secret), err))
 		return false;
 	memcpy(ret->secret, s->secret, sizeof(ret->secret));
 	return true;
@@ -82,7 +71,7 @@ static bool offer_basis(struct recv_session *s, const struct wire_hello *hello,
 bool recv_hello(struct recv_session *s, const struct wire_hello *hello, struct wire_welcome *ret,
 		struct mfd_error *err)
 {
-	if (!check_terms(s, hello, err) || !make_random(s->token, sizeof(s->token), err))
+	if (!check_terms(s, hello, err) || !random_fill(s->token, sizeof(s->token), err))
 		return false;
 	*ret = (struct wire_welcome){
 		.version = WIRE_VERSION,

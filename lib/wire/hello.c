@@ -17,6 +17,7 @@
 #define HELLO_DELTA 1u
 #define HELLO_ENDED 2u
 #define HELLO_ENDED_BYTES 16u
+#define HELLO_SECRET 3u
 /* WELCOME's */
 #define WELCOME_BASIS 1u
 #define WELCOME_BASIS_BYTES (8u + WIRE_SECRET_BYTES)
@@ -69,7 +70,7 @@ static bool hello_get_extensions(struct cursor *c, hello_extension_fn *take, voi
 
 static void hello_put_extensions(struct cursor *c, const struct wire_hello *m)
 {
-	cursor_put_u16(c, (uint16_t)(m->delta + m->ended));
+	cursor_put_u16(c, (uint16_t)(m->delta + m->ended + m->own_secret));
 	if (m->delta) {
 		cursor_put_u16(c, HELLO_DELTA);
 		cursor_put_u16(c, 0);
@@ -79,6 +80,11 @@ static void hello_put_extensions(struct cursor *c, const struct wire_hello *m)
 		cursor_put_u16(c, HELLO_ENDED_BYTES);
 		cursor_put_u64(c, m->ended_size);
 		cursor_put_u64(c, m->ended_hash);
+	}
+	if (m->own_secret) {
+		cursor_put_u16(c, HELLO_SECRET);
+		cursor_put_u16(c, WIRE_SECRET_BYTES);
+		cursor_put_bytes(c, m->secret, WIRE_SECRET_BYTES);
 	}
 }
 
@@ -90,6 +96,12 @@ static bool hello_take_extension(struct cursor *c, uint16_t type, void *message,
 	if (type == HELLO_DELTA) {
 		m->delta = true;
 		*ret_bytes = 0;
+		return true;
+	}
+	if (type == HELLO_SECRET) {
+		m->own_secret = true;
+		cursor_get_bytes(c, m->secret, WIRE_SECRET_BYTES);
+		*ret_bytes = WIRE_SECRET_BYTES;
 		return true;
 	}
 	if (type != HELLO_ENDED)

@@ -238,6 +238,8 @@ struct wire_hello {
 	bool delta;              /* the sender compares hash lists */
 	bool ended;              /* an earlier session sent END with these, and saw no answer */
 	uint64_t ended_size, ended_hash;
+	bool own_secret;         /* hash lists are of use to the sender when made with this one */
+	uint8_t secret[WIRE_SECRET_BYTES];
 };
 
 #define WIRE_HELLO_ROUNDS 0x0001u     /* more than one may come: no page is final before END */

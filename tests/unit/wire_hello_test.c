@@ -423,6 +423,9 @@ static void extensions_of_ours_come_back_as_they_were(void **state)
 	h.hello.ended = true;
 	h.hello.ended_size = MAX_IMAGE;
 	h.hello.ended_hash = UINT64_C(0x0123456789abcdef);
+	h.hello.own_secret = true;
+	for (unsigned i = 0; i < WIRE_SECRET_BYTES; i++)
+		h.hello.secret[i] = (uint8_t)(i + 2);
 	memset(&got, 0, sizeof(got));
 	test_frame_is_taken(raw, wire_put_message(&h, raw), &got);
 	assert_memory_equal(&got, &h, sizeof(got));
@@ -443,6 +446,7 @@ static void extensions_of_ours_have_their_length_and_come_once(void **state)
 	static const uint8_t two_deltas[] = { 0, 2, 0, 1, 0, 0, 0, 1, 0, 0 };
 	static const uint8_t short_ended[] = { 0, 1, 0, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
 	static const uint8_t large_ended[] = { 0, 1, 0, 2, 0, 16, 0x40, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t short_secret[] = { 0, 1, 0, 3, 0, 1, 7 };
 	static const uint8_t short_basis[] = { 0, 1, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
 	const struct wire_message h = hello(), w = welcome();
 	uint8_t raw[WIRE_MAX_FRAME];
@@ -459,6 +463,8 @@ static void extensions_of_ours_have_their_length_and_come_once(void **state)
 			      MFD_PROTOCOL, "extension 2 has 8 bytes instead of 16");
 	test_frame_is_refused(raw, with_extensions(&h, large_ended, sizeof(large_ended), raw),
 			      MFD_PROTOCOL, "size in ENDED");
+	test_frame_is_refused(raw, with_extensions(&h, short_secret, sizeof(short_secret), raw),
+			      MFD_PROTOCOL, "extension 3 has 1 bytes instead of 192");
 	test_frame_is_refused(raw, with_extensions(&w, short_basis, sizeof(short_basis), raw),
 			      MFD_PROTOCOL, "extension 1 has 8 bytes instead of 200");
 }
