@@ -47,7 +47,7 @@ struct mfd_send {
 	const struct mfd_send_options *options;
 	struct send_params params;
 	struct again again;          /* its lock guards `session` */
-	struct source *source;
+	struct source *source;       /* NULL between two sessions, unless it can't be opened anew */
 	struct send_session *session; /* NULL between two */
 };
 
@@ -154,13 +154,32 @@ static bool open_source(const struct mfd_send_options *o, struct source **ret,
 	return source_stream_new(STDIN_FILENO, ret, err);
 }
 
+/*
+ * A stream comes once.  Who wants to come back keeps what the receiver has not acknowledged, in as
+ * many buffers as one session has without that.
+ */
+static bool keep_stream(struct mfd_send *send, struct mfd_error *err)
+{
+	struct send_params *p = &send->params;
+	struct source *stream = send->source;
+
+	if (stream->info.rereadable || !send->options->retries)
+		return true;
+	send->source = NULL;
+	if (!replay_new(stream, p->packet_pages, p->channels * SEND_BUFFERS_PER_CHANNEL, &p->replay,
+			err))
+		return false;
+	send->source = replay_source(p->replay);
+	return true;
+}
+
 /* The source as it is now, and a session that will move it. */
 static bool send_make(struct mfd_send *send, struct mfd_error *err)
 {
 	const struct mfd_send_options *o = send->options;
 	struct send_session *session;
 
-	if (!open_source(o, &send->source, err) ||
+	if ((!send->source && (!open_source(o, &send->source, err) || !keep_stream(send, err))) ||
 	    !send_session_new(&send->params, send->source, &session, err))
 		return false;
 	pthread_mutex_lock(&send->again.lock);
@@ -190,8 +209,12 @@ static void send_unmake(struct mfd_send *send)
 	send->session = NULL;
 	pthread_mutex_unlock(&send->again.lock);
 	send_session_free(session);
-	send->source->ops->free(send->source);
-	send->source = NULL;
+	if (send->params.replay) {
+		replay_rewind(send->params.replay);
+	} else {
+		send->source->ops->free(send->source);
+		send->source = NULL;
+	}
 }
 
 bool mfd_send_new(const struct mfd_send_options *options, struct mfd_send **ret,
@@ -227,19 +250,11 @@ static void send_warn_again(const struct mfd_send *send, const struct mfd_error 
 	mfd_common_warn(send->options->notice, send->options->opaque, text);
 }
 
-/*
- * Is there to be another session after one that failed with @err?  What a pipe has given can't be
- * read once more.
- */
-static bool send_may_come_back(struct mfd_send *send, const struct mfd_stats *stats, unsigned left,
-			       struct mfd_error *err)
+/* Is there to be another session after one that failed with @err? */
+static bool send_may_come_back(struct mfd_send *send, unsigned left, const struct mfd_error *err)
 {
-	if (!left || !again_is_worth(err) || again_cancelled(&send->again))
-		return false;
-	if (send->source->info.rereadable || !stats->channels)
-		return true;
-	error_wrap(err, "standard input can't be read once more to send it again");
-	return false;
+	return left && again_is_worth(err) && !again_cancelled(&send->again) &&
+	       !(send->params.replay && replay_is_lost(send->params.replay));
 }
 
 /* Something has come through that the receiver did not have. */
@@ -261,7 +276,7 @@ static bool send_come_back(struct mfd_send *send, unsigned *left, struct mfd_err
 	send_session_stats(send->session, &stats);
 	if (send_progress(&stats))
 		*left = send->options->retries;
-	if (!send_may_come_back(send, &stats, *left, err))
+	if (!send_may_come_back(send, *left, err))
 		return false;
 	if (*left != MFD_RETRY_FOREVER)
 		--*left;
@@ -282,7 +297,7 @@ bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 	unsigned left = o->retries;
 
 	mfd_common_warn(o->notice, o->opaque, send->source->info.warning);
-	if (o->cache != MFD_CACHE_KEEP && !send->source->info.rereadable)
+	if (o->cache != MFD_CACHE_KEEP && !strcmp(o->image, "-"))
 		mfd_common_warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
 	if (o->cache != MFD_CACHE_KEEP && is_process(o->image))
 		mfd_common_warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");

@@ -50,6 +50,8 @@ static void retire(void *thread, struct inflight_entry *e)
 	totals_add(&s->round_totals, &e->totals);
 	pthread_mutex_unlock(&s->lock);
 	counter_add(&s->pages_acked, e->totals.pages);
+	if (s->params.replay)
+		replay_acknowledged(s->params.replay, e->batch.id, e->totals.sum);
 	if (inflight_release(e))
 		pool_put(&s->pool, e->batch.bytes);
 }

@@ -250,6 +250,17 @@ bool match_ready(struct match *m, uint64_t first, uint64_t count)
 	return r;
 }
 
+bool match_complete(struct match *m, uint64_t first, uint64_t count)
+{
+	const uint64_t end = first + count < m->params.pages ? first + count : m->params.pages;
+	bool r;
+
+	pthread_mutex_lock(&m->lock);
+	r = m->known >= end;
+	pthread_mutex_unlock(&m->lock);
+	return r;
+}
+
 /* What the window has of page @first + i, for all @count of them. */
 static bool copy_locked(const struct match *m, uint64_t first, uint32_t count,
 			struct match_hashes *ret)

@@ -3,7 +3,7 @@
  * Leaving out what the receiver has already (man/mfd-wire.7, "Delta").
  *
  *	match thread     reads the hash lists from their connection into a window of pages
- *	match thread     reads the hash lists from their connection into a window
+ *	producer         waits until a batch's pages are known, and copies their hashes to a place that
  *	                 belongs to the batch's slot (match_ready, match_fetch)
  *	sender threads   compare each page they have read with it (match_pages)
  *
@@ -55,6 +55,12 @@ void match_stop(struct match *m);
 
 /* Producer.  All that will ever be known about @count pages from @first on is known. */
 bool match_ready(struct match *m, uint64_t first, uint64_t count);
+
+/*
+ * Producer.  What there is to know about those pages has been said: what match_ready() waits for,
+ * unless the connection ended first.
+ */
+bool match_complete(struct match *m, uint64_t first, uint64_t count);
 
 /*
  * Producer.  The batch goes to slot number @slot: what is known about its pages, for as long as

@@ -45,7 +45,10 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 		.regions = 1,
 		.delta = true,
 		.ended = s->params.ended, .ended_size = s->params.ended_size, .ended_hash = s->params.ended_hash,
+		.own_secret = s->params.replay,
 	};
+	if (h->own_secret)
+		memcpy(h->secret, replay_secret(s->params.replay), sizeof(h->secret));
 	if (name_bytes > WIRE_MAX_NAME)
 		name_bytes = WIRE_MAX_NAME;
 	h->region[0].size = info->size;

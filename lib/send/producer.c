@@ -137,14 +137,20 @@ static bool producer_send_again(struct send_session *s)
 	return true;
 }
 
+/* The bytes of @slot are with the receiver only. */
+static bool is_gone(const struct send_session *s, const struct batch *slot)
+{
+	return s->params.replay && replay_is_gone(s->params.replay, slot);
+}
+
 /*
  * The receiver has said all it will about the batch that waits; or something is to be sent again,
- * which does not wait for a slow disk: then the batch goes as it is.
+ * which does not wait for a slow disk: then the batch goes as it is, if it can.
  */
 static bool hashes_here(struct send_session *s)
 {
 	return match_ready(s->match, s->awaiting->first, s->awaiting->count) ||
-	       returned_any(&s->returned);
+	       (returned_any(&s->returned) && !is_gone(s, s->awaiting));
 }
 
 /* What the receiver has of @slot's pages, for its sender thread to compare; false for the door. */
@@ -164,6 +170,28 @@ static bool producer_match(struct send_session *s, const struct handoff *inbox, 
 	slot->match = match_fetch(s->match, slot,
 				  place * HANDOFF_SLOTS + (uint32_t)(slot - inbox->slot));
 	return true;
+}
+
+/*
+ * An earlier session has sent @slot, and its bytes are gone: what the receiver says of those pages,
+ * in @slot's match, must be what was sent.  False: no, and the reason is reported.
+ */
+static bool producer_recall(struct send_session *s, struct batch *slot)
+{
+	const struct match_hashes *h = slot->match;
+	struct mfd_error err;
+
+	if (!is_gone(s, slot))
+		return true;
+	if (s->told && (!s->match || !match_complete(s->match, slot->first, slot->count))) {
+		error_set(&err, MFD_TRY_AGAIN, "hash lists: connection lost");
+		verdict_report(&s->verdict, VERDICT_LOST, &err);
+		return false;
+	}
+	if (replay_recall(s->params.replay, slot, h ? h->has : NULL, h ? h->hash : NULL, &err))
+		return true;
+	verdict_report(&s->verdict, VERDICT_CAUSE, &err);
+	return false;
 }
 
 /* A buffer for the next batch where the source has to fill one; false for the door. */
@@ -273,11 +301,11 @@ static bool walk(struct send_session *s, struct mfd_error *err)
 			pool_put(&s->pool, buffer);
 			return false;
 		}
-		if (!producer_match(s, inbox, slot)) {
+		slot->id = counter_get(&s->batches);
+		if (!producer_match(s, inbox, slot) || !producer_recall(s, slot)) {
 			pool_put(&s->pool, buffer);
 			return door(err);
 		}
-		slot->id = counter_get(&s->batches);
 		slot->round = s->round;
 		slot->bytes = buffer;
 		counter_add(&s->batches, 1);

@@ -10,12 +10,6 @@
 
 #include "base/clock.h"
 
-/*
- * Buffers of a stream: what the slots hold, what the sender threads work on, and what waits for its
- * acknowledgement.
- */
-#define POOL_BUFFERS_PER_CHANNEL 16u
-
 /* ---- Made. ---- */
 
 static bool init_threads(struct send_session *s, struct mfd_error *err)
@@ -45,7 +39,7 @@ static bool init_source(struct send_session *s, struct mfd_error *err)
 
 	counter_set(&s->bytes_image, info->size);
 	s->use_pool = !info->rereadable;
-	if (s->use_pool && !pool_init(&s->pool, s->params.channels * POOL_BUFFERS_PER_CHANNEL,
+	if (s->use_pool && !pool_init(&s->pool, s->params.channels * SEND_BUFFERS_PER_CHANNEL,
 				      (size_t)s->params.packet_pages * PAGE_BYTES, err))
 		return false;
 	s->many_rounds = info->rounds;

@@ -37,7 +37,14 @@
 #include "net/connect.h"
 #include "net/control.h"
 #include "send/match.h"
+#include "source/replay.h"
 #include "source/source.h"
+
+/*
+ * Buffers of a stream: what the slots hold, what the sender threads work on, and what waits for its
+ * acknowledgement.
+ */
+#define SEND_BUFFERS_PER_CHANNEL 16u
 
 /*
  * What a session is made from.  mfd.c fills it from the user's options, tests from whatever they
@@ -60,6 +67,7 @@ struct send_params {
 	void *wrap_opaque;
 	bool ended;                  /* an earlier session sent END with these, and saw no answer */
 	uint64_t ended_size, ended_hash;
+	struct replay *replay;       /* the source, when it is one; else NULL */
 };
 
 struct send_session;

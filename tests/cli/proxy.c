@@ -16,8 +16,8 @@
  *	flip=N       the lowest bit of byte N is inverted
  *	hole=N       after N bytes nothing moves any more, in neither direction; the connection stays open
  *
- * SIGUSR1 makes a hole of every connection, SIGUSR2 of every second one.  It runs until it is
- * killed.
+ * SIGUSR1 makes a hole of every connection, SIGUSR2 of every second one; SIGHUP resets them all.
+ * It runs until it is killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -274,8 +274,12 @@ static void take_signal(struct proxy *p)
 
 	if (read(p->signals, &info, sizeof(info)) != sizeof(info))
 		return;
-	for (int i = 0; i < p->count; i++)
-		p->connection[i]->silent |= info.ssi_signo == SIGUSR1 || i % 2;
+	for (int i = 0; i < p->count; i++) {
+		if (info.ssi_signo == SIGHUP)
+			close_both(p->connection[i], true);
+		else
+			p->connection[i]->silent |= info.ssi_signo == SIGUSR1 || i % 2;
+	}
 }
 
 static void serve(struct proxy *p)
@@ -338,6 +342,7 @@ int main(int argc, char **argv)
 			goto usage;
 	}
 	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);

@@ -266,13 +266,77 @@ free_port() {
 	[ "$(field recv.json pages_data)" -eq 0 ]
 }
 
-@test "a stream that is lost says that it can't be sent again" {
-	receive recv --resume out
-	STDIN=$IMAGE send send - "${SLOW[@]}" --retry=3
+@test "a stream goes on where it was when the receiver was killed: what it has need not come again" {
+	free_port
+	listen recv --resume out
+	STDIN=$IMAGE send send - "${SLOW[@]}" --retry=forever --json=send.json
 	come $PARTIAL 1024
 	crash recv
-	ends send 75
-	says send 'mfd-send: standard input can*t be read once more*'
+	listen recv --resume --verify out
+	both_end 0
+	same "$IMAGE" out
+	[ ! -e $PARTIAL ]
+	[ "$(field send.json pages_kept)" -ge 240 ]
+	says send 'mfd-send: *; again in 0.25 s'
+}
+
+@test "a stream goes on when all connections are cut and the receiver lives, also while its input is idle" {
+	mkfifo pipe
+	receive recv --resume --json=recv.json out
+	proxy
+	exec 6<>pipe
+	STDIN=pipe send send - -z none --packet-size 64K -C 2 --retry=forever --json=send.json 6>&-
+	head -c 3000000 "$IMAGE" >&6
+	come $PARTIAL 2800
+	kill -HUP "${PID[proxy]}"
+	until_true "$PATIENCE" grep -q 'again in' send.err || fail "nothing was cut"
+	tail -c +3000001 "$IMAGE" >&6
+	exec 6>&-
+	both_end 0
+	same "$IMAGE" out
+	[ "$(field send.json pages_kept)" -ge 700 ]
+}
+
+@test "random kills of the receiver of one stream: identical, and every page comes about once" {
+	kills=${MFD_RESUME_KILLS:-6}
+	random_image large $((12 * 1024 * 1024 + 77)) 3
+	free_port
+	listen recv --resume -q out
+	STDIN=large send send - -z none --bwlimit 6M --packet-size 64K -C 2 --retry=forever --json=send.json
+	RANDOM=${MFD_SEED:-1}
+	points=$(for ((i = 0; i < kills; i++)); do echo $((100 + RANDOM % 11500)); done | sort -n)
+	for point in $points; do
+		come $PARTIAL "$point"
+		crash recv
+		listen recv --resume -q out
+	done
+	both_end 0
+	same large out
+	[ "$(field send.json bytes_wire)" -le $((12 * 1048576 * 105 / 100 + kills * 2 * $(cat /proc/sys/net/core/rmem_default))) ]
+}
+
+@test "a stream whose beginning the receiver has lost can't be completed: 75, one clear line, nothing damaged" {
+	for damage in 'truncate -s 400000' 'rm' 'dd if=/dev/urandom bs=4096 seek=3 count=1 conv=notrunc status=none of='; do
+		free_port
+		listen recv --resume out
+		STDIN=$IMAGE send send - "${SLOW[@]}" --retry=forever
+		come $PARTIAL 1024
+		crash recv
+		case $damage in
+		dd*) eval "$damage$PARTIAL" ;;
+		*) $damage $PARTIAL ;;
+		esac
+		listen recv --resume --accept-timeout 2 out
+		ends send 75
+		says send "mfd-send: standard input can't be read once more, and the receiver no longer has what it had of its pages *"
+		says recv "mfd-recv: remote: standard input can't be read once more, *; listening again"
+		# Who can give it from its beginning still can.
+		STDIN=$IMAGE send again - -z none
+		ends again 0
+		ends recv 0
+		same "$IMAGE" out
+		rm out
+	done
 }
 
 @test "retries: nobody there is 69 after as many, 0 and forever are numbers too, others are 64" {
