@@ -5,6 +5,7 @@
 #include "recv/lobby.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -211,6 +212,40 @@ static bool hear(struct stranger *g, struct lobby_guest *ret, enum lobby_event *
 {
 	return g->control ? hear_hello(g, ret, ret_event, err)
 			  : hear_preamble(g, ret, ret_event, err);
+}
+
+/* REFUSE for one that came for control; what it has sent is read first. */
+static void turn_away(struct stranger *g, const struct mfd_error *why)
+{
+	struct wire_message m = { .type = WIRE_REFUSE };
+	struct lobby_guest guest = { 0 };
+	struct mfd_error ignored;
+	enum lobby_event what;
+
+	if (g->channel)
+		(void)hear_preamble(g, &guest, &what, &ignored);
+	if (g->control)
+		(void)hear_hello(g, &guest, &what, &ignored);
+	if (g->control)
+		guest.control = g->control;
+	g->control = NULL;
+	m.problem.status = (uint16_t)why->status;
+	snprintf(m.problem.text, sizeof(m.problem.text), "%s", why->text);
+	/* A few bytes always fit the socket's buffer. */
+	if (guest.control && control_queue(guest.control, &m))
+		control_flush(guest.control, 0);
+	control_free(guest.control);
+	if (guest.channel)
+		guest.channel->ops->free(guest.channel);
+	leave(g);
+}
+
+void lobby_turn_away(struct lobby *l, const struct mfd_error *why)
+{
+	for (unsigned i = 0; i < LOBBY_SEATS; i++) {
+		if (taken(&l->seat[i]))
+			turn_away(&l->seat[i], why);
+	}
 }
 
 /* Who has been silent for too long. */

@@ -45,6 +45,12 @@ bool lobby_new(const struct listener *listener, const struct lobby_rules *rules,
 	       struct mfd_error *err) MFD_MUST_CHECK;
 void lobby_free(struct lobby *l);
 
+/*
+ * Nobody is let in any more: whoever wanted a session hears REFUSE with @why, as far as it has said
+ * that it does, and everybody leaves.  Nothing is waited for.
+ */
+void lobby_turn_away(struct lobby *l, const struct mfd_error *why);
+
 enum lobby_event {
 	LOBBY_GUEST,                 /* *ret_guest */
 	LOBBY_DROPPED,               /* *err says who (ret_guest->who) was turned away and why */

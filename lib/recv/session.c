@@ -157,6 +157,12 @@ static bool host(struct recv_session *s, bool *ret_end, struct mfd_error *err)
 /* Whoever waits or knocks is turned away now, not when the session is freed. */
 static void close_lobby(struct recv_session *s)
 {
+	struct mfd_error why;
+
+	error_set(&why, MFD_TRY_AGAIN, "%s",
+		  s->params.resume ? "between two sessions: try again" : "the session is over");
+	if (s->lobby)
+		lobby_turn_away(s->lobby, &why);
 	lobby_free(s->lobby);
 	s->lobby = NULL;
 	listener_close(&s->params.listener);

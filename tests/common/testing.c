@@ -145,6 +145,7 @@ bool testing_start_receiver(struct testing_pair *p)
 		.accept_timeout_ms = p->accept_timeout_ms,
 		.timeout_ms = p->recv_timeout_ms ? p->recv_timeout_ms : p->timeout_ms,
 		.max_channels = p->max_channels, .max_size = p->max_size,
+		.resume = p->resume, .verify = p->verify,
 		.notice = on_notice, .opaque = p,
 		.wrap = testing_wrap, .wrap_opaque = &p->recv_faults,
 	};

@@ -248,6 +248,8 @@ struct testing_pair {
 	const char *congestion;      /* NULL: the system's */
 	unsigned max_channels;
 	uint64_t max_size;
+	bool resume;                 /* the receiver's */
+	bool verify;
 	struct testing_faults send_faults, recv_faults;
 
 	/* 0: any; from testing_start_receiver() on, or the raw peer's. */

@@ -288,6 +288,39 @@ static void a_second_sender_is_refused_with_75(void **state)
 	scene_send_rest(&s, &sender);
 }
 
+static void who_waits_when_the_session_ends_is_refused_with_75(void **state)
+{
+	static const char *const texts[] = { "the session is over", "between two sessions" };
+	const struct wire_hello hello = raw_hello(4, 4096);
+	struct raw_sender sender;
+	struct wire_message m;
+	struct testing_scene s;
+	int early, late;
+
+	(void)state;
+	for (unsigned resume = 0; resume < 2; resume++) {
+		testing_scene_init(&s, __func__);
+		s.pair.resume = resume;
+		assert_true(testing_start_receiver(&s.pair));
+		raw_open(&sender, s.pair.port, 1, s.image.size);
+		early = raw_connect(s.pair.port);
+		raw_preamble(early, WIRE_ROLE_CONTROL, 0, 0, NULL);
+		/* An answer to one that came later: the other one is in. */
+		late = raw_open_control(s.pair.port, &hello);
+		raw_expect(late, WIRE_REFUSE, &m);
+		raw_close(&sender);
+		raw_expect(early, WIRE_REFUSE, &m);
+		assert_int_equal(m.problem.status, MFD_TRY_AGAIN);
+		assert_non_null(strstr(m.problem.text, texts[resume]));
+		raw_expect_closed(early);
+		close(early);
+		close(late);
+		testing_join(&s.pair);
+		assert_false(s.pair.receiver.ok);
+		testing_scene_destroy(&s);
+	}
+}
+
 /* ---- HELLO. ---- */
 
 static void refused_hello(const char *name, const struct wire_hello *hello, enum mfd_status status,
@@ -776,6 +809,7 @@ int main(void)
 		cmocka_unit_test(a_data_connection_with_the_largest_channel_number_is_dropped),
 		cmocka_unit_test(a_second_connection_with_the_same_id_is_dropped),
 		cmocka_unit_test(a_second_sender_is_refused_with_75),
+		cmocka_unit_test(who_waits_when_the_session_ends_is_refused_with_75),
 		cmocka_unit_test(a_hello_of_another_version_is_refused_with_76),
 		cmocka_unit_test(a_hello_that_also_speaks_newer_versions_is_welcome),
 		cmocka_unit_test(more_channels_than_allowed_are_refused_with_78),
