@@ -208,3 +208,36 @@ refused() {
 		same image out
 	done
 }
+
+# The file that is being written, or the output itself: its beginning is there.
+written() {
+	[ "$(find . -maxdepth 1 -size +40k \( -name 'out' -o -name '.out.mfd-*' \) | wc -l)" -eq 1 ]
+}
+
+@test "--verify finds what became of the output meanwhile: 65 at both ends, nothing put in place; without it nobody would know" {
+	random_image image 300001 7
+	mkfifo pipe
+	for verify in --verify ''; do
+		for place in '' --inplace; do
+			rm -f out
+			exec 6<>pipe
+			# shellcheck disable=SC2086 # none, or one
+			receive recv --force $verify $place out 6>&-
+			STDIN=pipe send send - -z none --packet-size 64K -C 1 6>&-
+			head -c 131072 image >&6
+			until_true "$PATIENCE" written || fail "nothing has come"
+			printf x | dd of="$(find . -maxdepth 1 -name out -o -name '.out.mfd-*')" bs=1 seek=5000 conv=notrunc status=none
+			tail -c +131073 image >&6
+			exec 6>&-
+			if [ -z "$verify" ]; then
+				both_end 0
+				[ "$(cmp -l image out | wc -l)" -eq 1 ]
+				continue
+			fi
+			both_end 65
+			says recv 'mfd-recv: the output was read again and has hash *, should be *'
+			says send 'mfd-send: remote: the output was read again and has hash *, should be *'
+			[ "$place" ] || nothing_left out
+		done
+	done
+}
