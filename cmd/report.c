@@ -202,10 +202,14 @@ static void report_close_json_locked(struct report *r)
 	r->json.fd = -1;
 }
 
-/* What has come is kept: the same command goes on from there. */
-static void report_way_on_locked(struct report *r, const struct mfd_stats *stats)
+/*
+ * What has come is kept: the same command goes on from there.  Not where it would fail for the same
+ * reason, which is what the output is or may be.
+ */
+static void report_way_on_locked(struct report *r, const struct mfd_stats *stats,
+				 const struct mfd_error *err)
 {
-	if (!stats->resumable || !r->command)
+	if (!stats->resumable || !r->command || err->status == MFD_CANT_CREATE)
 		return;
 	console_line(&r->console, "%s; to go on: %s",
 		     r->subject.receiving ? "what has come is kept"
@@ -223,7 +227,7 @@ int report_end(struct report *r, const struct mfd_stats *stats, const struct mfd
 	if (err) {
 		event_error(&r->json, stats, err);
 		console_line(&r->console, "%s%s", err->remote ? "remote: " : "", err->text);
-		report_way_on_locked(r, stats);
+		report_way_on_locked(r, stats, err);
 	} else {
 		event_summary(&r->json, stats);
 		report_summary_locked(r, stats);

@@ -314,7 +314,7 @@ void mfd_recv_stats(struct mfd_recv *recv, struct mfd_stats *ret)
 	if (recv->session && !recv->finished) {
 		recv_session_stats(recv->session, ret);
 		ret->resumable = recv->options->resume && !ret->committed &&
-				 (ret->channels || recv->params.again);
+				 (ret->bytes_done || recv->params.again);
 		again_add_locked(&recv->again, ret);
 	} else {
 		*ret = recv->again.last;

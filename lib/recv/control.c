@@ -345,7 +345,7 @@ void *recv_control_main(void *session)
 		case CONTROL_LOST:
 			/* After bytes that make no sense the peer can still be told. */
 			alive = err.status != MFD_TRY_AGAIN;
-			error_wrap(&err, "control");
+			error_wrap(&err, alive ? "control" : "lost the sender: control");
 			report(s, &err);
 			break;
 		}

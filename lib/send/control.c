@@ -325,7 +325,7 @@ void *send_control_main(void *session)
 		case CONTROL_LOST:
 			/* After bytes that make no sense the peer can still be told. */
 			alive = err.status != MFD_TRY_AGAIN;
-			error_wrap(&err, "control");
+			error_wrap(&err, alive ? "control" : "lost the receiver: control");
 			report(s, &err);
 			break;
 		}
