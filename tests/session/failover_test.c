@@ -158,21 +158,25 @@ static void a_channel_may_die_at_its_sync(void **state)
 					     .size = TESTING_SCENE_PAGES * PAGE_BYTES,
 					     .kind = TESTING_RANDOM,
 					     .rounds = 3 };
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s;
 
 	(void)state;
-	for (unsigned i = 0; i < TOGETHER; i++) {
-		use_image(&s[i], &image, true);
-		*(i & 8 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) =
-			one_fault(i % 4, i & 4 ? TESTING_FIN : TESTING_RST, i & 8,
-				  (i & 8 ? WIRE_PREAMBLE_BYTES : 0) + 40, 1);
+	for (unsigned rereadable = 0; rereadable < 2; rereadable++) {
+		s = scenes(__func__);
+		for (unsigned i = 0; i < TOGETHER; i++) {
+			use_image(&s[i], &image, rereadable);
+			*(i & 8 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) =
+				one_fault(i % 4, i & 4 ? TESTING_FIN : TESTING_RST, i & 8,
+					  (i & 8 ? WIRE_PREAMBLE_BYTES : 0) + 40, 1);
+		}
+		assert_true(testing_scenes_run(s, TOGETHER));
+		for (unsigned i = 0; i < TOGETHER; i++) {
+			assert_int_equal(s[i].pair.send_faults.fired + s[i].pair.recv_faults.fired,
+					 1);
+			expect_complete(&s[i]);
+		}
+		destroy(s);
 	}
-	assert_true(testing_scenes_run(s, TOGETHER));
-	for (unsigned i = 0; i < TOGETHER; i++) {
-		assert_int_equal(s[i].pair.send_faults.fired + s[i].pair.recv_faults.fired, 1);
-		expect_complete(&s[i]);
-	}
-	destroy(s);
 }
 
 /* The preamble of the k-th data connection does not get through. */
@@ -195,6 +199,38 @@ static void a_data_connection_may_fail_at_once(void **state)
 }
 
 /* ---- Many. ---- */
+
+/* Each set of two and three of the four, and some of one: by bits of i. */
+static void several_channels_may_die_at_once(void **state)
+{
+	struct testing_scene *s;
+
+	(void)state;
+	for (unsigned way = 0; way < 4; way++) {
+		s = scenes(__func__);
+		for (unsigned i = 0; i < TOGETHER; i++) {
+			const struct testing_image image = { .seed = i,
+							     .size = 2 * TESTING_SCENE_BYTES,
+							     .kind = TESTING_MIXED,
+							     .rounds = 1 + way % 2 };
+			struct testing_faults *f =
+				way & 1 ? &s[i].pair.send_faults : &s[i].pair.recv_faults;
+
+			use_image(&s[i], &image, way & 2);
+			for (uint32_t c = 0; c < 4; c++)
+				if (i >> c & 1)
+					f->fault[f->count++] = (struct testing_fault){
+						c, (c + i) & 1 ? TESTING_RST : TESTING_FIN, way & 1,
+						3000, 1
+					};
+			s[i].sink.slow_writes = 5;
+		}
+		assert_true(testing_scenes_run(s, TOGETHER));
+		for (unsigned i = 0; i < TOGETHER; i++)
+			expect_complete(&s[i]);
+		destroy(s);
+	}
+}
 
 static void all_channels_may_die_at_once(void **state)
 {
@@ -322,9 +358,15 @@ static void channels_may_die_at_the_end(void **state)
 	unsigned waited = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 8; i++) {
+		const struct testing_image image = { .seed = i,
+						     .size = TESTING_SCENE_BYTES,
+						     .kind = TESTING_RANDOM,
+						     .rounds = 1 };
+
 		testing_scene_init(&s, __func__);
-		s.sink.commit_ms = 1500;
+		use_image(&s, &image, i & 4);
+		s.sink.commit_ms = 1000;
 		s.pair.timeout_ms = 500;
 		assert_true(testing_start(&s.pair));
 		do
@@ -519,6 +561,7 @@ int main(void)
 		cmocka_unit_test(a_stream_may_be_cut_between_any_two_packets),
 		cmocka_unit_test(a_channel_may_die_at_its_sync),
 		cmocka_unit_test(a_data_connection_may_fail_at_once),
+		cmocka_unit_test(several_channels_may_die_at_once),
 		cmocka_unit_test(all_channels_may_die_at_once),
 		cmocka_unit_test(a_channel_that_never_works_is_done_without),
 		cmocka_unit_test(one_channel_every_100_ms_for_a_whole_transfer),
