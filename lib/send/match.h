@@ -3,8 +3,8 @@
  * Leaving out what the receiver has already (man/mfd-wire.7, "Delta").
  *
  *	match thread     reads the hash lists from their connection into a window of pages
- *	producer         waits until a batch's pages are known, and copies their hashes to a place that
- *	                 belongs to the batch's slot (match_ready, match_fetch)
+ *	producer         waits until the pages of a batch are known, copies their hashes to a
+ *	                 place that belongs to the batch's slot (match_ready, match_fetch)
  *	sender threads   compare each page they have read with it (match_pages)
  *
  * The window moves on with the walk.  When the match thread has no room in it, it stops reading,
