@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +325,17 @@ bool freezer_expired(const struct freezer *f)
 	enum guardian_problem ended = f->ended;
 
 	return (!f->frozen || freezer_peek(f, &ended)) && ended == GUARDIAN_EXPIRED;
+}
+
+bool freezer_check_bound(const struct freezer *f, struct mfd_error *err)
+{
+	if (!freezer_expired(f))
+		return true;
+	return error_set(err, MFD_TRY_AGAIN,
+			 "process %d was frozen for %" PRIu64
+			 " ms, all that --max-freeze allows: "
+			 "it goes on, and the copy would be a mixture",
+			 (int)f->target.pid, f->max_freeze_ms);
 }
 
 /* ---- In the target's name. ---- */

@@ -91,6 +91,9 @@ bool freezer_holds(const struct freezer *f);
 /* Did the bound end this freeze, or after thaw the last one?  Who may ask: as above. */
 bool freezer_expired(const struct freezer *f);
 
+/* MFD_TRY_AGAIN, in the words for it, if it did: what was read meanwhile is of no use. */
+bool freezer_check_bound(const struct freezer *f, struct mfd_error *err) MFD_MUST_CHECK;
+
 /*
  * A userfaultfd(2) of the target's address space, made in the target with @flags and O_CLOEXEC,
  * fetched, and closed there before anybody else could see it.  Only while frozen.  The caller owns

@@ -55,24 +55,12 @@ static void precopy_tell(const struct precopy *p, const char *text)
 
 /* ---- Stops. ---- */
 
-/* The bound may have let it go; then what was read in between is of no use. */
-static bool precopy_check_freeze(const struct precopy *p, struct mfd_error *err)
-{
-	if (!freezer_expired(p->freezer))
-		return true;
-	return error_set(err, MFD_TRY_AGAIN,
-			 "process %d was frozen for %" PRIu64
-			 " ms, all that --max-freeze allows: "
-			 "it goes on, and the copy would be a mixture",
-			 (int)p->options.pid, p->options.max_freeze_ms);
-}
-
 /* End a stop that is not the last. */
 static bool precopy_thaw(struct precopy *p, struct mfd_error *err)
 {
 	uint64_t ns;
 
-	if (!freezer_thaw(p->freezer, &ns, err) || !precopy_check_freeze(p, err))
+	if (!freezer_thaw(p->freezer, &ns, err) || !freezer_check_bound(p->freezer, err))
 		return false;
 	p->stop_took_ns = ns;
 	counter_add(&p->stopped_ns, ns);
@@ -227,7 +215,7 @@ static bool precopy_freeze(struct precopy *p, struct mfd_error *err)
 		return false;
 	if (!precopy_take(p, err)) {
 		/* It goes on at once, not when the session has been taken down. */
-		if (freezer_thaw(p->freezer, &ns, &second) && !precopy_check_freeze(p, &second))
+		if (freezer_thaw(p->freezer, &ns, &second) && !freezer_check_bound(p->freezer, &second))
 			*err = second;
 		return false;
 	}
@@ -236,7 +224,7 @@ static bool precopy_freeze(struct precopy *p, struct mfd_error *err)
 	counter_set(&p->downtime_ns, ns);
 	p->last = true;
 	changes_stop(&p->changes);
-	return precopy_check_freeze(p, err);
+	return freezer_check_bound(p->freezer, err);
 }
 
 /* ---- Enough? ---- */

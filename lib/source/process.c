@@ -19,13 +19,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "core/stats.h"
 #include "process/corefile.h"
 #include "process/filter.h"
 #include "process/freeze.h"
 #include "source/extents.h"
 #include "source/precopy.h"
 #include "source/source.h"
+#include "source/standstill.h"
 
 struct source_process {
 	/* Set by the constructor, const afterwards. */
@@ -38,11 +38,10 @@ struct source_process {
 	struct corefile file;    /* read by sender threads while a round goes on */
 	struct extents extents;
 	struct precopy precopy;  /* with live: instead of extents; its own rules */
-	bool frozen;             /* for good: with live, at the end of the last round but one */
-	struct mfd_error mixture; /* once --max-freeze has let it go: why no core can come of it */
+	bool frozen;             /* with live: for good, at the end of the last round but one */
+	struct standstill standstill; /* without */
 
 	/* Any thread. */
-	counter downtime_ns;     /* the producer's; MFD_UNKNOWN until it continues */
 	pthread_mutex_t lock;    /* Guards: */
 	uint64_t unreadable;     /* bytes that should have been read and are zeros */
 };
@@ -76,43 +75,13 @@ static bool process_find(void *source, uint64_t at, uint64_t *ret_first, uint64_
 	return true;
 }
 
-static bool process_thaw(struct source_process *s, struct mfd_error *err)
-{
-	uint64_t frozen_ns;
-
-	s->frozen = false;
-	if (!freezer_thaw(s->freezer, &frozen_ns, err))
-		return false;
-	counter_set(&s->downtime_ns, frozen_ns);
-	if (!freezer_expired(s->freezer))
-		return true;
-	error_set(&s->mixture, MFD_TRY_AGAIN,
-		  "process %d was frozen for %" PRIu64 " ms, all that --max-freeze allows: "
-		  "it goes on, and its core would be a mixture",
-		  (int)s->options.pid, s->options.max_freeze_ms);
-	*err = s->mixture;
-	return false;
-}
-
-/* Has what was read so far been read from a process that stands still? */
-static bool process_check_freeze(struct source_process *s, struct mfd_error *err)
-{
-	if (freezer_holds(s->freezer))
-		return true;
-	/* It died, or the guardian has let it go: who thaws is told which. */
-	return process_thaw(s, err) &&
-	       error_set(err, MFD_BUG, "process %d: the freeze has ended for no reason",
-			 (int)s->options.pid);
-}
-
 static bool process_freeze(struct source_process *s, struct mfd_error *err)
 {
 	const struct frozen_thread *threads;
 	size_t count;
 
-	if (!freezer_freeze(s->freezer, err))
+	if (!standstill_begin(&s->standstill, err))
 		return false;
-	s->frozen = true;
 	threads = freezer_threads(s->freezer, &count);
 	if (!corefile_open(&s->file, s->options.pid, s->options.filter, err) ||
 	    !corefile_look(&s->file, process_tell, s, err) ||
@@ -200,16 +169,9 @@ static bool process_next(struct source *source, uint32_t max_pages, uint8_t *buf
 	(void)stop;
 	if (s->options.live)
 		return process_next_live(s, max_pages, ret_batch, ret_end, err);
-	/*
-	 * Never a second freeze: what was read in the first would be mixed with what is there now.
-	 */
-	if (s->mixture.status != MFD_OK) {
-		*err = s->mixture;
+	if (!s->standstill.begun && !process_freeze(s, err))
 		return false;
-	}
-	if (!s->frozen && !process_freeze(s, err))
-		return false;
-	return process_check_freeze(s, err) &&
+	return standstill_check(&s->standstill, err) &&
 	       extents_next(&s->extents, max_pages, ret_batch, ret_end, err);
 }
 
@@ -263,7 +225,7 @@ static bool process_end_round(struct source *source, uint32_t round, bool *ret_a
 			process_tell_unreadable(s);
 		return true;
 	}
-	if (!process_check_freeze(s, err) || !process_thaw(s, err))
+	if (!standstill_end(&s->standstill, err))
 		return false;
 	process_tell_unreadable(s);
 	*ret_again = false;
@@ -278,7 +240,7 @@ static void process_report(const struct source *source, struct mfd_stats *ret)
 	if (s->options.live)
 		precopy_report(&s->precopy, ret);
 	else
-		ret->downtime_ns = counter_get(&s->downtime_ns);
+		ret->downtime_ns = counter_get(&s->standstill.downtime_ns);
 }
 
 static void process_free(struct source *source)
@@ -327,13 +289,13 @@ bool source_process_new(const struct source_process_options *options, struct sou
 		.name = s->name, .size = UINT64_MAX, .allocated = UINT64_MAX, .rereadable = true,
 		.rounds = options->live,
 	};
-	counter_set(&s->downtime_ns, MFD_UNKNOWN);
 	corefile_init(&s->file);
 	pthread_mutex_init(&s->lock, NULL);
 	if (!process_prepare(s, err)) {
 		process_free(&s->base);
 		return false;
 	}
+	standstill_init(&s->standstill, s->freezer);
 	precopy_init(&s->precopy, &process_image_ops, s, s->freezer, &s->options);
 	*ret = &s->base;
 	return true;

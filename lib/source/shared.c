@@ -19,30 +19,26 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "process/maps.h"
+#include "source/backing.h"
 #include "source/extents.h"
 #include "source/precopy.h"
 #include "source/source.h"
+#include "source/standstill.h"
 
 struct source_shared {
 	/* Set by the constructor, const afterwards. */
 	struct source base;
 	struct source_process_options options;
-	char *path; /* as the user gave it: base.info.name points into it */
 	struct freezer *freezer;
-	int fd;
-	struct stat st; /* of fd */
+	struct backing file; /* its own rules; base.info.name points into its path */
 
 	/* Producer only. */
 	struct maps maps; /* of the last look */
 	bool alone; /* nobody else had the file mapped then */
+	struct precopy precopy; /* with live; its own rules */
+	struct standstill standstill; /* without: */
 	struct extents extents;
-	struct precopy precopy; /* with live: instead of extents; its own rules */
-	bool frozen;
-
-	/* Any thread. */
-	counter downtime_ns; /* the producer's; MFD_UNKNOWN until it continues */
 };
 
 /* ---- Whose is it? ---- */
@@ -50,8 +46,8 @@ struct source_shared {
 /* A piece of the file in a process's memory. */
 static bool shared_is_ours(const struct source_shared *s, const struct mapping *m)
 {
-	return m->shared && m->inode == s->st.st_ino &&
-	       makedev(m->major, m->minor) == s->st.st_dev;
+	return m->shared && m->inode == s->file.st.st_ino &&
+	       makedev(m->major, m->minor) == s->file.st.st_dev;
 }
 
 static bool shared_maps_it(const struct source_shared *s, pid_t pid)
@@ -87,60 +83,6 @@ static bool shared_is_alone(const struct source_shared *s)
 	return alone;
 }
 
-/* ---- Reading. ---- */
-
-static bool shared_pread(void *source, uint64_t offset, uint8_t *buffer, size_t bytes,
-			 struct mfd_error *err)
-{
-	const struct source_shared *s = source;
-	const uint64_t left = s->base.info.size - offset;
-	const size_t want = left < bytes ? (size_t)left : bytes;
-	const ssize_t got = io_pread(s->fd, buffer, want, offset);
-
-	if (got < 0)
-		return error_set_os(err, MFD_IO, errno, "%s: read at %" PRIu64, s->path, offset);
-	if ((size_t)got < want)
-		return error_set(err, MFD_NO_INPUT, "%s: the source became shorter", s->path);
-	memset(buffer + want, 0, bytes - want);
-	return true;
-}
-
-/* The first data at or behind byte @at; the end of the file where there is none. */
-static bool shared_data(const struct source_shared *s, uint64_t at, uint64_t *ret_first,
-			uint64_t *ret_end, struct mfd_error *err)
-{
-	const uint64_t end = batch_pages_of(s->base.info.size) * PAGE_BYTES;
-	const off_t data = lseek(s->fd, (off_t)at, SEEK_DATA);
-	off_t hole;
-
-	*ret_first = *ret_end = end;
-	if (data < 0 && errno == ENXIO)
-		return true;
-	hole = data < 0 ? -1 : lseek(s->fd, data, SEEK_HOLE);
-	if (hole < 0 && errno != EINVAL && errno != EOPNOTSUPP)
-		return error_set_os(err, MFD_IO, errno, "%s: SEEK_DATA", s->path);
-	/* Where nothing is known about holes, all of it is data. */
-	*ret_first = hole < 0 ? at : (uint64_t)data / PAGE_BYTES * PAGE_BYTES;
-	if (hole >= 0 && (uint64_t)hole < end)
-		*ret_end = batch_pages_of((uint64_t)hole) * PAGE_BYTES;
-	if (*ret_first > end)
-		*ret_first = end;
-	return true;
-}
-
-/* An extents_find_fn. */
-static bool shared_find(void *source, uint64_t at, uint64_t *ret_first, uint64_t *ret_end,
-			struct mfd_error *err)
-{
-	uint64_t first, end;
-
-	if (!shared_data(source, at * PAGE_BYTES, &first, &end, err))
-		return false;
-	*ret_first = first / PAGE_BYTES;
-	*ret_end = end / PAGE_BYTES;
-	return true;
-}
-
 /* ---- With live: what precopy asks for. ---- */
 
 static bool shared_look(void *source, bool last, struct mfd_error *err)
@@ -166,10 +108,13 @@ static bool shared_find_in_area(const struct changes_area *area, uint64_t from, 
 {
 	const uint64_t back = area->start - area->first * PAGE_BYTES;
 
-	if (!shared_data(area->opaque, from - back, ret_first, ret_end, err))
+	*ret_first = *ret_end = (end - back) / PAGE_BYTES;
+	if (!backing_find(area->opaque, (from - back) / PAGE_BYTES, ret_first, ret_end, err))
 		return false;
-	*ret_first = *ret_first < end - back ? *ret_first + back : end;
-	*ret_end = *ret_end < end - back ? *ret_end + back : end;
+	*ret_first = *ret_first * PAGE_BYTES + back;
+	*ret_end = *ret_end * PAGE_BYTES + back;
+	if (*ret_end > end)
+		*ret_end = end;
 	return true;
 }
 
@@ -184,7 +129,7 @@ static bool shared_collect_area(struct source_shared *s, struct changes *changes
 		.own = own,
 		.shared = true,
 		.find = shared_find_in_area,
-		.opaque = s,
+		.opaque = &s->file,
 	};
 
 	return first >= end || changes_collect(changes, &area, err);
@@ -197,7 +142,7 @@ static bool shared_collect_area(struct source_shared *s, struct changes *changes
 static bool shared_collect(void *source, struct changes *changes, struct mfd_error *err)
 {
 	struct source_shared *s = source;
-	const uint64_t pages = batch_pages_of(s->base.info.size);
+	const uint64_t pages = backing_pages(&s->file);
 	uint64_t at = 0, next;
 
 	while (at < pages) {
@@ -242,11 +187,19 @@ static bool shared_finish(void *source, const struct frozen_thread *threads, siz
 	return true;
 }
 
+static bool shared_read_bytes(void *source, uint64_t offset, uint8_t *buffer, size_t bytes,
+			      struct mfd_error *err)
+{
+	const struct source_shared *s = source;
+
+	return backing_read(&s->file, offset, buffer, bytes, err);
+}
+
 static uint64_t shared_bytes(const void *source)
 {
 	const struct source_shared *s = source;
 
-	return s->base.info.size;
+	return s->file.size;
 }
 
 static const struct precopy_image_ops shared_image_ops = {
@@ -254,20 +207,11 @@ static const struct precopy_image_ops shared_image_ops = {
 	.look = shared_look,
 	.collect = shared_collect,
 	.finish = shared_finish,
-	.read = shared_pread,
+	.read = shared_read_bytes,
 	.bytes = shared_bytes,
 };
 
 /* ---- The slots. ---- */
-
-static bool shared_freeze(struct source_shared *s, struct mfd_error *err)
-{
-	if (!freezer_freeze(s->freezer, err))
-		return false;
-	s->frozen = true;
-	extents_init(&s->extents, shared_find, s, batch_pages_of(s->base.info.size));
-	return true;
-}
 
 static bool shared_next(struct source *source, uint32_t max_pages, uint8_t *buffer,
 			const struct event *stop, struct batch *ret_batch, bool *ret_end,
@@ -279,27 +223,23 @@ static bool shared_next(struct source *source, uint32_t max_pages, uint8_t *buff
 	(void)stop;
 	if (s->options.live)
 		return precopy_next(&s->precopy, max_pages, ret_batch, ret_end, err);
-	if (!s->frozen && !shared_freeze(s, err))
-		return false;
-	return extents_next(&s->extents, max_pages, ret_batch, ret_end, err);
+	if (!s->standstill.begun) {
+		if (!standstill_begin(&s->standstill, err))
+			return false;
+		extents_init(&s->extents, backing_find, &s->file, backing_pages(&s->file));
+	}
+	return standstill_check(&s->standstill, err) &&
+	       extents_next(&s->extents, max_pages, ret_batch, ret_end, err);
 }
 
 static bool shared_read(struct source *source, const struct batch *batch, uint8_t *buffer,
 			struct mfd_error *err)
 {
 	struct source_shared *s = (struct source_shared *)source;
-	uint32_t i, n;
 
 	if (s->options.live)
 		return precopy_read(&s->precopy, batch, buffer, err);
-	if (batch->zero_run)
-		return true;
-	for (i = 0; bitmap_next_run(batch->data, (uint32_t)batch->count, &i, &n); i += n) {
-		if (!shared_pread(s, (batch->first + i) * PAGE_BYTES,
-				  buffer + (size_t)i * PAGE_BYTES, (size_t)n * PAGE_BYTES, err))
-			return false;
-	}
-	return true;
+	return backing_read_batch(&s->file, batch, buffer, err);
 }
 
 /* A file that grew or shrank is another image. */
@@ -307,35 +247,27 @@ static bool shared_check_size(const struct source_shared *s, struct mfd_error *e
 {
 	struct stat st;
 
-	if (fstat(s->fd, &st) < 0)
-		return error_set_os(err, MFD_IO, errno, "%s", s->path);
-	if ((uint64_t)st.st_size == s->base.info.size)
+	if (fstat(s->file.fd, &st) < 0)
+		return error_set_os(err, MFD_IO, errno, "%s", s->file.path);
+	if ((uint64_t)st.st_size == s->file.size)
 		return true;
 	return error_set(err, MFD_NO_INPUT, "%s: the source changed its size while it was read",
-			 s->path);
+			 s->file.path);
 }
 
 static bool shared_end_round(struct source *source, uint32_t round, bool *ret_again,
 			     uint64_t *ret_size, struct mfd_error *err)
 {
 	struct source_shared *s = (struct source_shared *)source;
-	uint64_t frozen_ns;
 
 	if (!shared_check_size(s, err))
 		return false;
 	if (s->options.live)
 		return precopy_end_round(&s->precopy, round, ret_again, ret_size, err);
-	if (!freezer_thaw(s->freezer, &frozen_ns, err))
+	if (!standstill_end(&s->standstill, err))
 		return false;
-	counter_set(&s->downtime_ns, frozen_ns);
-	if (freezer_expired(s->freezer))
-		return error_set(err, MFD_TRY_AGAIN,
-				 "process %d was frozen for %" PRIu64
-				 " ms, all that --max-freeze allows: "
-				 "it goes on, and the copy would be a mixture",
-				 (int)s->options.pid, s->options.max_freeze_ms);
 	*ret_again = false;
-	*ret_size = s->base.info.size;
+	*ret_size = s->file.size;
 	return true;
 }
 
@@ -346,7 +278,7 @@ static void shared_report(const struct source *source, struct mfd_stats *ret)
 	if (s->options.live)
 		precopy_report(&s->precopy, ret);
 	else
-		ret->downtime_ns = counter_get(&s->downtime_ns);
+		ret->downtime_ns = counter_get(&s->standstill.downtime_ns);
 }
 
 static void shared_free(struct source *source)
@@ -356,8 +288,7 @@ static void shared_free(struct source *source)
 	freezer_free(s->freezer);
 	precopy_destroy(&s->precopy);
 	maps_free(&s->maps);
-	io_close(s->fd);
-	free(s->path);
+	backing_close(&s->file);
 	free(s);
 }
 
@@ -373,61 +304,63 @@ static const struct source_ops shared_ops = {
 /* ---- Opening. ---- */
 
 /* The mappings of that name; they must be shared, and of one file. */
-static bool shared_find_mapping(const struct source_shared *s, const struct maps *maps,
-				const struct mapping **ret, struct mfd_error *err)
+static bool shared_find_mapping(const struct source_shared *s, const char *path,
+				const struct maps *maps, const struct mapping **ret,
+				struct mfd_error *err)
 {
+	const int pid = (int)s->options.pid;
+	const size_t n = strlen(path);
+
 	*ret = NULL;
 	for (size_t i = 0; i < maps->count; i++) {
 		const struct mapping *m = &maps->mapping[i];
-		const size_t n = strlen(s->path);
 
-		if (strncmp(m->name, s->path, n) != 0 ||
+		if (strncmp(m->name, path, n) != 0 ||
 		    (m->name[n] != '\0' && strcmp(m->name + n, " (deleted)") != 0))
 			continue;
 		if (!m->shared)
 			return error_set(err, MFD_NO_INPUT,
 					 "process %d has %s mapped, but does not share it: what "
-					 "it wrote is "
-					 "not in the file",
-					 (int)s->options.pid, s->path);
+					 "it wrote is not in the file",
+					 pid, path);
 		if (*ret != NULL && ((*ret)->inode != m->inode || (*ret)->major != m->major ||
 				     (*ret)->minor != m->minor))
 			return error_set(err, MFD_NO_INPUT,
 					 "process %d has several files mapped that are called %s",
-					 (int)s->options.pid, s->path);
+					 pid, path);
 		*ret = m;
 	}
-	return *ret != NULL || error_set(err, MFD_NO_INPUT, "process %d has not mapped %s",
-					 (int)s->options.pid, s->path);
+	return *ret != NULL ||
+	       error_set(err, MFD_NO_INPUT, "process %d has not mapped %s", pid, path);
 }
 
 /*
  * By its mapping, which also leads to a file without a name; by its name where that is not
  * allowed.
  */
-static bool shared_open_file(struct source_shared *s, const struct mapping *m,
+static bool shared_open_file(struct source_shared *s, const char *path, const struct mapping *m,
 			     struct mfd_error *err)
 {
-	char path[96];
+	char link[96];
+	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64,
+	snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64,
 		 (int)s->options.pid, m->start, m->end);
-	s->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (s->fd < 0)
-		s->fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (s->fd < 0)
+	fd = open(link, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
 		return error_set_os(
 			err, errno == EACCES || errno == EPERM ? MFD_NO_PERMISSION : MFD_NO_INPUT,
-			errno, "%s", s->path);
-	if (fstat(s->fd, &s->st) < 0)
-		return error_set_os(err, MFD_NO_INPUT, errno, "%s", s->path);
-	if (!S_ISREG(s->st.st_mode) || !shared_is_ours(s, m))
-		return error_set(err, MFD_NO_INPUT, "%s: not the file that process %d has mapped",
-				 s->path, (int)s->options.pid);
-	return true;
+			errno, "%s", path);
+	if (!backing_adopt(&s->file, path, fd, err))
+		return false;
+	return (S_ISREG(s->file.st.st_mode) && shared_is_ours(s, m)) ||
+	       error_set(err, MFD_NO_INPUT, "%s: not the file that process %d has mapped", path,
+			 (int)s->options.pid);
 }
 
-static bool shared_open(struct source_shared *s, struct mfd_error *err)
+static bool shared_open(struct source_shared *s, const char *path, struct mfd_error *err)
 {
 	const struct mapping *m;
 	struct maps maps;
@@ -436,13 +369,13 @@ static bool shared_open(struct source_shared *s, struct mfd_error *err)
 	if (!freezer_new(s->options.pid, s->options.max_freeze_ms, &s->freezer, err) ||
 	    !maps_read(s->options.pid, MAPS_PLAIN, &maps, err))
 		return false;
-	ok = shared_find_mapping(s, &maps, &m, err) && shared_open_file(s, m, err);
+	ok = shared_find_mapping(s, path, &maps, &m, err) && shared_open_file(s, path, m, err);
 	maps_free(&maps);
 	if (!ok)
 		return false;
 	s->base.info = (struct source_info){
-		.name = strrchr(s->path, '/') + 1,
-		.size = (uint64_t)s->st.st_size,
+		.name = strrchr(s->file.path, '/') + 1,
+		.size = s->file.size,
 		.allocated = UINT64_MAX,
 		.rereadable = true,
 		.rounds = s->options.live,
@@ -459,15 +392,12 @@ bool source_shared_new(const struct source_process_options *options, const char 
 		return error_set_os(err, MFD_OS, errno, "%s", path);
 	s->base.ops = &shared_ops;
 	s->options = *options;
-	s->fd = -1;
-	counter_set(&s->downtime_ns, MFD_UNKNOWN);
-	s->path = strdup(path);
-	if (s->path == NULL || !shared_open(s, err)) {
-		if (s->path == NULL)
-			error_set(err, MFD_OS, "out of memory");
+	backing_init(&s->file);
+	if (!shared_open(s, path, err)) {
 		shared_free(&s->base);
 		return false;
 	}
+	standstill_init(&s->standstill, s->freezer);
 	precopy_init(&s->precopy, &shared_image_ops, s, s->freezer, &s->options);
 	*ret = &s->base;
 	return true;
