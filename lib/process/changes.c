@@ -10,25 +10,19 @@
  */
 #include "process/changes.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "core/batch.h"
 
-/* Read and hashed in one go: it stays in L2. */
-#define CHANGES_BUFFER_PAGES 64u
-
 bool changes_init(struct changes *c, struct tracker *tracker, changes_read_fn *read, void *image,
 		  struct mfd_error *err)
 {
-	*c = (struct changes){ .tracker = tracker, .read = read, .image = image };
-	c->buffer = aligned_alloc(PAGE_BYTES, CHANGES_BUFFER_PAGES * PAGE_BYTES);
-	if (c->buffer &&
-	    getrandom(c->secret, sizeof(c->secret), 0) == (ssize_t)sizeof(c->secret) &&
+	*c = (struct changes){ .tracker = tracker };
+	if (getrandom(c->secret, sizeof(c->secret), 0) == (ssize_t)sizeof(c->secret) &&
 	    pageset_init(&c->dirty, err) && pageset_init(&c->held, err) &&
-	    sparse_init(&c->hash, HASH_STRONG_BYTES, err))
+	    sparse_init(&c->hash, HASH_STRONG_BYTES, err) &&
+	    compare_init(&c->compare, read, image, &c->hash, c->secret, err))
 		return true;
 	changes_destroy(c);
 	return error_set(err, MFD_OS, "out of memory for what changes");
@@ -44,7 +38,7 @@ void changes_stop(struct changes *c)
 void changes_destroy(struct changes *c)
 {
 	changes_stop(c);
-	free(c->buffer);
+	compare_destroy(&c->compare);
 	pageset_destroy(&c->dirty);
 	pageset_destroy(&c->held);
 	sparse_destroy(&c->hash);
@@ -89,12 +83,14 @@ bool changes_arm(struct changes *c, pid_t pid, changes_also_fn *also, void *opaq
 bool changes_begin(struct changes *c, struct mfd_error *err)
 {
 	c->unarmed = 0;
+	c->compare.pieces = 0;
 	return !c->tracker || c->tracker->ops->begin(c->tracker, err);
 }
 
 bool changes_end(struct changes *c, struct mfd_error *err)
 {
-	return !c->tracker || c->tracker->ops->end(c->tracker, err);
+	return compare_finish(&c->compare, &c->dirty, err) &&
+	       (!c->tracker || c->tracker->ops->end(c->tracker, err));
 }
 
 bool changes_add(struct changes *c, uint64_t first, uint64_t count, struct mfd_error *err)
@@ -152,44 +148,20 @@ static bool changes_new(struct changes *c, uint64_t first, uint64_t end, struct 
 	return true;
 }
 
-/* Compare @count pages, which are held and not dirty yet, with what was last sent. */
-static bool changes_compare_some(struct changes *c, uint64_t first, uint64_t count,
-				 struct mfd_error *err)
-{
-	uint8_t now[HASH_STRONG_BYTES];
-
-	if (!c->read(c->image, first * PAGE_BYTES, c->buffer, count * PAGE_BYTES, err))
-		return false;
-	for (uint64_t i = 0; i < count; i++) {
-		hash_strong(c->buffer + i * PAGE_BYTES, PAGE_BYTES, c->secret, sizeof(c->secret),
-			    now);
-		if (memcmp(now, sparse_at(&c->hash, first + i), sizeof(now)) &&
-		    !pageset_add(&c->dirty, first + i, 1, err))
-			return false;
-	}
-	return true;
-}
-
+/* Those that are dirty anyway need no look; the others come in runs between them. */
 static bool changes_compare(struct changes *c, uint64_t first, uint64_t end,
 			    struct mfd_error *err)
 {
-	uint64_t i, n, step;
+	uint64_t i, next, n;
 
-	/* Those that are dirty anyway need no look; the others come in runs between them. */
-	for (i = first; i < end; i += n) {
-		uint64_t next = i, run;
-
-		if (!pageset_next(&c->dirty, end, &next, &run)) {
+	for (i = first; i < end; i = next + n) {
+		next = i;
+		if (!pageset_next(&c->dirty, end, &next, &n)) {
 			next = end;
-			run = 0;
+			n = 0;
 		}
-		for (n = 0; i + n < next; n += step) {
-			step = next - i - n < CHANGES_BUFFER_PAGES ? next - i - n
-								   : CHANGES_BUFFER_PAGES;
-			if (!changes_compare_some(c, i + n, step, err))
-				return false;
-		}
-		n += run;
+		if (next > i && !compare_add(&c->compare, i, next - i, &c->dirty, err))
+			return false;
 	}
 	return true;
 }

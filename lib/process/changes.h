@@ -20,12 +20,9 @@
 #include "base/hash.h"
 #include "core/pageset.h"
 #include "core/sparse.h"
+#include "process/compare.h"
 #include "process/maps.h"
 #include "process/tracker.h"
-
-/* @bytes of the image at @offset, as they are now. */
-typedef bool changes_read_fn(void *image, uint64_t offset, uint8_t *buffer, size_t bytes,
-			     struct mfd_error *err);
 
 struct changes_area;
 
@@ -50,12 +47,10 @@ struct changes_area {
 struct changes {
 	/* Set by changes_init(), const afterwards. */
 	struct tracker *tracker; /* owned; NULL: hashes only */
-	changes_read_fn *read;
-	void *image;
-	uint8_t *buffer;
 	uint8_t secret[HASH_SECRET_MIN];
 
 	/* The walking thread. */
+	struct compare compare;  /* its own rules; who collects may set its go_on() */
 	struct pageset dirty, held;
 	/* pages that were the tracker's if it knew them, in this collection */
 	uint64_t unarmed;
@@ -86,7 +81,7 @@ bool changes_arm(struct changes *c, pid_t pid, changes_also_fn *also, void *opaq
 /*
  * A collection: begin, each area once, end.  What it adds to `dirty` is to be read behind it.
  * The first one makes everything dirty that exists.  Errors: what the tracker and the readers
- * say.
+ * say, and the compare's go_on().
  */
 bool changes_begin(struct changes *c, struct mfd_error *err) MFD_MUST_CHECK;
 bool changes_collect(struct changes *c, const struct changes_area *area,

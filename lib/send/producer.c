@@ -407,7 +407,8 @@ bool send_produce(struct send_session *s, struct mfd_error *err)
 	for (s->round = 0;; s->round++) {
 		if (!walk(s, err) || !sync_round(s, err))
 			return false;
-		if (!s->source->ops->end_round(s->source, s->round, &again, &size, err))
+		if (!s->source->ops->end_round(s->source, s->round, &s->stop, &again, &size,
+						err))
 			return false;
 		if (!again)
 			return finish(s, size, err);

@@ -39,11 +39,12 @@ static bool file_read(struct source *source, const struct batch *batch, uint8_t 
 }
 
 /* One round. */
-static bool file_end_round(struct source *source, uint32_t round, bool *ret_again,
-			   uint64_t *ret_size, struct mfd_error *err)
+static bool file_end_round(struct source *source, uint32_t round, const struct event *stop,
+			   bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	const struct source_file *s = (const struct source_file *)source;
 
+	(void)stop;
 	(void)round;
 	if (!backing_check_size(&s->backing, err))
 		return false;

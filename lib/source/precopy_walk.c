@@ -8,9 +8,9 @@
 
 #include "source/precopy.h"
 
-void precopy_walk_begin(struct precopy *p)
+void precopy_walk_begin(struct precopy *p, uint64_t from)
 {
-	p->at = 0;
+	p->from = p->at = from;
 	p->pages = batch_pages_of(p->ops->bytes(p->image));
 }
 

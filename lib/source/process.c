@@ -128,8 +128,11 @@ static bool process_read_bytes(void *source, uint64_t offset, uint8_t *buffer, s
 
 	if (!corefile_read(&s->file, offset, buffer, bytes, &unreadable, err))
 		return false;
-	if (s->frozen)
+	if (s->frozen && unreadable > 0) {
+		pthread_mutex_lock(&s->lock);
 		s->unreadable += unreadable;
+		pthread_mutex_unlock(&s->lock);
+	}
 	return true;
 }
 
@@ -213,13 +216,13 @@ static void process_tell_unreadable(struct source_process *s)
 	process_tell(s, text);
 }
 
-static bool process_end_round(struct source *source, uint32_t round, bool *ret_again,
-			      uint64_t *ret_size, struct mfd_error *err)
+static bool process_end_round(struct source *source, uint32_t round, const struct event *stop,
+			      bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	struct source_process *s = (struct source_process *)source;
 
 	if (s->options.live) {
-		if (!precopy_end_round(&s->precopy, round, ret_again, ret_size, err))
+		if (!precopy_end_round(&s->precopy, round, stop, ret_again, ret_size, err))
 			return false;
 		if (!*ret_again)
 			process_tell_unreadable(s);
@@ -278,6 +281,7 @@ static bool process_prepare(struct source_process *s, struct mfd_error *err)
 bool source_process_new(const struct source_process_options *options, struct source **ret,
 			struct mfd_error *err)
 {
+	const struct precopy_options live = precopy_options_of(options);
 	struct source_process *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -296,7 +300,7 @@ bool source_process_new(const struct source_process_options *options, struct sou
 		return false;
 	}
 	standstill_init(&s->standstill, s->freezer);
-	precopy_init(&s->precopy, &process_image_ops, s, s->freezer, &s->options);
+	precopy_init(&s->precopy, &process_image_ops, s, s->freezer, &live);
 	*ret = &s->base;
 	return true;
 }

@@ -221,12 +221,12 @@ bool replay_is_lost(const struct replay *r)
 
 /* ---- Made. ---- */
 
-static bool replay_end_round(struct source *source, uint32_t round, bool *ret_again,
-			     uint64_t *ret_size, struct mfd_error *err)
+static bool replay_end_round(struct source *source, uint32_t round, const struct event *stop,
+			     bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	struct replay *r = (struct replay *)source;
 
-	return r->stream->ops->end_round(r->stream, round, ret_again, ret_size, err);
+	return r->stream->ops->end_round(r->stream, round, stop, ret_again, ret_size, err);
 }
 
 static void replay_free(struct source *source)

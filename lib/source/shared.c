@@ -176,17 +176,6 @@ static bool shared_collect(void *source, struct changes *changes, struct mfd_err
 	return true;
 }
 
-static bool shared_finish(void *source, const struct frozen_thread *threads, size_t count,
-			  struct changes *changes, struct mfd_error *err)
-{
-	(void)source;
-	(void)threads;
-	(void)count;
-	(void)changes;
-	(void)err;
-	return true;
-}
-
 static bool shared_read_bytes(void *source, uint64_t offset, uint8_t *buffer, size_t bytes,
 			      struct mfd_error *err)
 {
@@ -206,7 +195,6 @@ static const struct precopy_image_ops shared_image_ops = {
 	.also = shared_also,
 	.look = shared_look,
 	.collect = shared_collect,
-	.finish = shared_finish,
 	.read = shared_read_bytes,
 	.bytes = shared_bytes,
 };
@@ -255,15 +243,15 @@ static bool shared_check_size(const struct source_shared *s, struct mfd_error *e
 			 s->file.path);
 }
 
-static bool shared_end_round(struct source *source, uint32_t round, bool *ret_again,
-			     uint64_t *ret_size, struct mfd_error *err)
+static bool shared_end_round(struct source *source, uint32_t round, const struct event *stop,
+			     bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	struct source_shared *s = (struct source_shared *)source;
 
 	if (!shared_check_size(s, err))
 		return false;
 	if (s->options.live)
-		return precopy_end_round(&s->precopy, round, ret_again, ret_size, err);
+		return precopy_end_round(&s->precopy, round, stop, ret_again, ret_size, err);
 	if (!standstill_end(&s->standstill, err))
 		return false;
 	*ret_again = false;
@@ -386,6 +374,7 @@ static bool shared_open(struct source_shared *s, const char *path, struct mfd_er
 bool source_shared_new(const struct source_process_options *options, const char *path,
 		       struct source **ret, struct mfd_error *err)
 {
+	const struct precopy_options live = precopy_options_of(options);
 	struct source_shared *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -398,7 +387,7 @@ bool source_shared_new(const struct source_process_options *options, const char 
 		return false;
 	}
 	standstill_init(&s->standstill, s->freezer);
-	precopy_init(&s->precopy, &shared_image_ops, s, s->freezer, &s->options);
+	precopy_init(&s->precopy, &shared_image_ops, s, s->freezer, &live);
 	*ret = &s->base;
 	return true;
 }

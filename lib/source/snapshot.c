@@ -79,12 +79,17 @@ static struct snapshot_run *snapshot_new_run(struct snapshot *s)
 	return &s->run[s->runs++];
 }
 
+uint64_t snapshot_room(const struct snapshot *s)
+{
+	return (s->limit - s->used) / PAGE_BYTES;
+}
+
 bool snapshot_add(struct snapshot *s, uint64_t first, uint64_t count, uint8_t **ret_bytes,
 		  struct mfd_error *err)
 {
 	struct snapshot_run *run;
 
-	if (count > (s->limit - s->used) / PAGE_BYTES)
+	if (count > snapshot_room(s))
 		return error_set(err, MFD_TRY_AGAIN,
 				 "more has changed than the %" PRIu64
 				 " MiB that there is memory for",

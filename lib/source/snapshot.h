@@ -42,6 +42,9 @@ void snapshot_destroy(struct snapshot *s);
 /* Have @bytes of it backed now, so that nobody waits for that while he copies.  Only a hint. */
 void snapshot_expect(struct snapshot *s, uint64_t bytes);
 
+/* Pages there is room for. */
+uint64_t snapshot_room(const struct snapshot *s);
+
 /*
  * Room for @count pages from @first on, behind those before; *ret_bytes is to be filled.  Errors:
  * MFD_TRY_AGAIN when the limit is reached, MFD_OS.

@@ -55,10 +55,11 @@ struct source_ops {
 	/*
 	 * Producer, when every batch of @round is at the receiver.  *ret_again: there is another
 	 * round, next() now walks it. Otherwise the source is at its end and *ret_size is the
-	 * image's final size.
+	 * image's final size.  What takes long gives up with MFD_TRY_AGAIN when @stop (NULL:
+	 * none) is raised.
 	 */
-	bool (*end_round)(struct source *s, uint32_t round, bool *ret_again, uint64_t *ret_size,
-			  struct mfd_error *err);
+	bool (*end_round)(struct source *s, uint32_t round, const struct event *stop,
+			  bool *ret_again, uint64_t *ret_size, struct mfd_error *err);
 
 	/*
 	 * Any thread, at any time: fill what this kind of source knows; the rest of *ret is the

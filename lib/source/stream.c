@@ -81,11 +81,12 @@ static bool stream_next(struct source *source, uint32_t max_pages, uint8_t *buff
 	return true;
 }
 
-static bool stream_end_round(struct source *source, uint32_t round, bool *ret_again,
-			     uint64_t *ret_size, struct mfd_error *err)
+static bool stream_end_round(struct source *source, uint32_t round, const struct event *stop,
+			     bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	struct source_stream *s = (struct source_stream *)source;
 
+	(void)stop;
 	(void)round;
 	(void)err;
 	*ret_again = false;

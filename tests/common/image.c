@@ -214,11 +214,12 @@ static bool source_next(struct source *source, uint32_t max_pages, uint8_t *buff
 	return source->info.rereadable || source_read(source, ret_batch, buffer, err);
 }
 
-static bool source_end_round(struct source *source, uint32_t round, bool *ret_again,
-			     uint64_t *ret_size, struct mfd_error *err)
+static bool source_end_round(struct source *source, uint32_t round, const struct event *stop,
+			     bool *ret_again, uint64_t *ret_size, struct mfd_error *err)
 {
 	struct testing_source *s = (struct testing_source *)source;
 
+	(void)stop;
 	(void)err;
 	*ret_again = round + 1 < s->image.rounds;
 	*ret_size = s->image.size;

@@ -216,7 +216,7 @@ static void several_threads_read_what_one_walks(void **state)
 	assert_int_not_equal(state_of(&p), 't');
 	image = read_all(s, &pages);
 	assert_int_equal(state_of(&p), 't');
-	assert_true(s->ops->end_round(s, 0, &again, &size, &err));
+	assert_true(s->ops->end_round(s, 0, NULL, &again, &size, &err));
 	assert_false(again);
 	assert_int_equal(batch_pages_of(size), pages);
 	assert_int_not_equal(state_of(&p), 't');
@@ -266,7 +266,7 @@ static void a_process_that_is_killed_is_no_input(void **state)
 	munmap(image, pages * PAGE_BYTES);
 	assert_int_equal(kill(p.pid, SIGKILL), 0);
 	assert_int_equal(waitpid(p.pid, NULL, 0), p.pid);
-	assert_false(s->ops->end_round(s, 0, &again, &size, &err));
+	assert_false(s->ops->end_round(s, 0, NULL, &again, &size, &err));
 	assert_int_equal(err.status, MFD_NO_INPUT);
 	s->ops->free(s);
 	close(p.in);

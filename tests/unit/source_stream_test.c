@@ -110,7 +110,7 @@ static void take_all(struct fixture *f, uint64_t size, size_t piece)
 		at += n;
 	}
 	assert_int_equal(at, size);
-	assert_true(f->source->ops->end_round(f->source, 0, &again, &final, &err));
+	assert_true(f->source->ops->end_round(f->source, 0, NULL, &again, &final, &err));
 	assert_false(again);
 	assert_int_equal(final, size);
 	free(expected);

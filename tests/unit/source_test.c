@@ -204,7 +204,7 @@ static struct walk walk_all(struct fixture *f)
 	}
 	close(fd);
 	assert_int_equal(at, batch_pages_of(f->source->info.size));
-	assert_true(f->source->ops->end_round(f->source, 0, &again, &size, &err));
+	assert_true(f->source->ops->end_round(f->source, 0, NULL, &again, &size, &err));
 	assert_false(again);
 	assert_int_equal(size, f->source->info.size);
 	return w;
@@ -486,7 +486,7 @@ static void a_file_that_becomes_shorter_is_refused(void **state)
 		 "the source became shorter while it was read (%u bytes missing at %u)",
 		 10 * PAGE_BYTES - 5, 10 * PAGE_BYTES + 5);
 	assert_non_null(strstr(err.text, text));
-	assert_false(f->source->ops->end_round(f->source, 0, &again, &size, &err));
+	assert_false(f->source->ops->end_round(f->source, 0, NULL, &again, &size, &err));
 	assert_int_equal(err.status, MFD_NO_INPUT);
 	assert_non_null(strstr(err.text, text));
 }
@@ -503,7 +503,7 @@ static void a_file_cut_off_in_a_hole_is_refused_at_the_end(void **state)
 	assert_int_equal(truncate(scratch_at(&f->scratch, "image.bin"), 499 * PAGE_BYTES), 0);
 	while (next(f, &b))
 		assert_true(b.zero_run);
-	assert_false(f->source->ops->end_round(f->source, 0, &again, &size, &err));
+	assert_false(f->source->ops->end_round(f->source, 0, NULL, &again, &size, &err));
 	assert_int_equal(err.status, MFD_NO_INPUT);
 }
 
