@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "process/commands.h"
 #include "process/frozen.h"
 #include "process/guardian.h"
 #include "process/target.h"
@@ -32,7 +34,9 @@
 #define FREEZE_END_MS 1000
 
 struct freezer {
-	struct target target;
+	struct target target; /* not opened with commands */
+	struct commands commands; /* zeroed without */
+	const struct event *stop; /* while waiting for them; NULL: none */
 	uint64_t max_freeze_ms;
 
 	/* The guardian; -1: none now. */
@@ -45,7 +49,32 @@ struct freezer {
 	struct frozen_list threads;
 };
 
+static bool freezer_has_commands(const struct freezer *f)
+{
+	return f->commands.environment != NULL;
+}
+
 /* ---- The guardian's beginning and end. ---- */
+
+/* What the commands say is for the user. */
+static bool freezer_fork(struct freezer *f, int socket, int self, struct mfd_error *err)
+{
+	const uint64_t bound_ns = f->max_freeze_ms * CLOCK_NS_PER_MS;
+	int output;
+	bool ok;
+
+	if (!freezer_has_commands(f))
+		return guardian_fork(
+			(const int[]) { socket, self, f->target.pidfd, f->target.tasks }, NULL,
+			bound_ns, &f->guardian, err);
+	output = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (output < 0)
+		output = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	ok = guardian_fork((const int[]) { socket, self, output, output }, &f->commands, bound_ns,
+			   &f->guardian, err);
+	io_close(output);
+	return ok;
+}
 
 static bool freezer_start(struct freezer *f, struct mfd_error *err)
 {
@@ -59,8 +88,7 @@ static bool freezer_start(struct freezer *f, struct mfd_error *err)
 		io_close(self);
 		return false;
 	}
-	ok = guardian_fork((const int[]) { pair[1], self, f->target.pidfd, f->target.tasks },
-			   f->max_freeze_ms * CLOCK_NS_PER_MS, &f->guardian, err);
+	ok = freezer_fork(f, pair[1], self, err);
 	io_close(self);
 	io_close(pair[1]);
 	if (ok)
@@ -70,19 +98,26 @@ static bool freezer_start(struct freezer *f, struct mfd_error *err)
 	return ok;
 }
 
-/* The closed socket tells it to end; it lets go of the target first. */
+/*
+ * The closed socket tells it to end; it lets go of the target first.  One that still waits for a
+ * command is left to that.
+ */
 static void freezer_stop(struct freezer *f)
 {
 	struct pollfd ended = { .fd = -1, .events = POLLIN };
+	bool over;
 
 	if (f->socket < 0)
 		return;
 	io_close(f->socket);
 	f->socket = -1;
 	ended.fd = (int)syscall(SYS_pidfd_open, f->guardian, 0);
-	if (ended.fd < 0 || poll(&ended, 1, FREEZE_END_MS) == 0)
-		kill(f->guardian, SIGKILL);
+	over = ended.fd >= 0 && poll(&ended, 1, FREEZE_END_MS) != 0;
 	io_close(ended.fd);
+	if (!over && freezer_has_commands(f))
+		return;
+	if (!over)
+		kill(f->guardian, SIGKILL);
 	while (waitpid(f->guardian, NULL, 0) < 0 && errno == EINTR)
 		;
 }
@@ -103,12 +138,35 @@ bool freezer_new(pid_t pid, uint64_t max_freeze_ms, struct freezer **ret, struct
 	return true;
 }
 
+bool freezer_new_commands(const char *freeze, const char *thaw, const char *image,
+			  uint64_t max_freeze_ms, struct freezer **ret, struct mfd_error *err)
+{
+	struct freezer *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return error_set_os(err, MFD_OS, ENOMEM, "freezing by a command");
+	f->max_freeze_ms = max_freeze_ms;
+	f->socket = f->target.pidfd = f->target.tasks = f->target.maps = -1;
+	if (!commands_init(&f->commands, freeze, thaw, image, err) || !freezer_start(f, err)) {
+		freezer_free(f);
+		return false;
+	}
+	*ret = f;
+	return true;
+}
+
+void freezer_heed(struct freezer *f, const struct event *stop)
+{
+	f->stop = freezer_has_commands(f) ? stop : NULL;
+}
+
 void freezer_free(struct freezer *f)
 {
 	if (!f)
 		return;
 	freezer_stop(f);
 	target_close(&f->target);
+	commands_destroy(&f->commands);
 	frozen_list_free(&f->threads);
 	free(f);
 }
@@ -119,6 +177,12 @@ void freezer_free(struct freezer *f)
 static bool freezer_lost(struct freezer *f, struct mfd_error *err)
 {
 	freezer_stop(f);
+	if (f->stop && event_wait_fd(f->stop, -1, 0, 0) == EVENT_STOPPED)
+		return error_set(err, MFD_TRY_AGAIN, "stopped");
+	if (freezer_has_commands(f))
+		return error_set(err, MFD_OS,
+				 "the guardian that runs the thaw command has ended; the writer "
+				 "may still be frozen");
 	return target_same(&f->target, err) &&
 	       error_set(err, MFD_OS, "the guardian of process %d has ended; the process runs on",
 			 (int)f->target.pid);
@@ -129,6 +193,8 @@ static bool freezer_failed(const struct freezer *f, const struct guardian_reply 
 {
 	const int pid = (int)f->target.pid, tid = (int)r->tid;
 
+	if (freezer_has_commands(f))
+		return commands_failed(r, f->max_freeze_ms, err);
 	switch ((enum guardian_problem)r->problem) {
 	case GUARDIAN_DENIED:
 		return target_denied(pid, tid, r->os_errno, err);
@@ -151,6 +217,8 @@ static bool freezer_failed(const struct freezer *f, const struct guardian_reply 
 				    r->os_errno, "userfaultfd in process %d", pid);
 	case GUARDIAN_SYSTEM:
 		return error_set_os(err, MFD_OS, r->os_errno, "guardian of process %d", pid);
+	case GUARDIAN_COMMAND:
+	case GUARDIAN_THAW_COMMAND:
 	case GUARDIAN_DIED:
 	case GUARDIAN_NO_PROBLEM:
 		break;
@@ -175,6 +243,8 @@ static size_t freezer_hear(const struct freezer *f, void *message, size_t size, 
 	struct cmsghdr *c;
 	ssize_t got;
 
+	if (f->stop && event_wait_fd(f->stop, f->socket, POLLIN, CLOCK_NEVER) == EVENT_STOPPED)
+		return 0;
 	do
 		got = recvmsg(f->socket, &header, MSG_CMSG_CLOEXEC);
 	while (got < 0 && errno == EINTR);
@@ -191,7 +261,7 @@ static bool freezer_ask(const struct freezer *f, const struct guardian_request *
 }
 
 /* An answer other than THREAD: what is said there of the guardian itself. */
-static void freezer_heed(struct freezer *f, const struct guardian_reply *reply)
+static void freezer_note(struct freezer *f, const struct guardian_reply *reply)
 {
 	if (reply->kind == GUARDIAN_ENDED)
 		f->ended = (enum guardian_problem)reply->problem;
@@ -208,7 +278,7 @@ static bool freezer_do(struct freezer *f, const struct guardian_request *request
 	do {
 		if (!freezer_hear(f, ret, sizeof(*ret), ret_fd))
 			return freezer_lost(f, err);
-		freezer_heed(f, ret);
+		freezer_note(f, ret);
 	} while (ret->kind == GUARDIAN_ENDED);
 	return true;
 }
@@ -241,7 +311,7 @@ static bool freezer_hear_threads(struct freezer *f, struct mfd_error *err)
 		else if (ok && !size)
 			ok = freezer_lost(f, err);
 		else if (size)
-			freezer_heed(f, &message->reply);
+			freezer_note(f, &message->reply);
 	}
 	if (ok && message->reply.kind != GUARDIAN_DONE)
 		ok = freezer_failed(f, &message->reply, err);
@@ -256,7 +326,7 @@ bool freezer_freeze(struct freezer *f, struct mfd_error *err)
 
 	frozen_list_clear(&f->threads);
 	f->ended = GUARDIAN_NO_PROBLEM;
-	if (!target_same(&f->target, err))
+	if (!freezer_same(f, err))
 		return false;
 	/* With another guardian, if the last one has ended or was killed. */
 	if (!freezer_ask(f, &request)) {
@@ -267,7 +337,7 @@ bool freezer_freeze(struct freezer *f, struct mfd_error *err)
 			return freezer_lost(f, err);
 	}
 	f->frozen = true;
-	if (freezer_hear_threads(f, err) && target_same(&f->target, err))
+	if (freezer_hear_threads(f, err) && freezer_same(f, err))
 		return true;
 	/* What went wrong is known already. */
 	if (!freezer_thaw(f, NULL, &ignored))
@@ -293,6 +363,8 @@ bool freezer_thaw(struct freezer *f, uint64_t *ret_frozen_ns, struct mfd_error *
 		return false;
 	if (ret_frozen_ns)
 		*ret_frozen_ns = reply.frozen_ns;
+	if (reply.kind != GUARDIAN_DONE)
+		return freezer_failed(f, &reply, err);
 	return f->ended != GUARDIAN_DIED ||
 	       error_set(err, MFD_NO_INPUT, "process %d was killed while it was frozen",
 			 (int)f->target.pid);
@@ -329,13 +401,19 @@ bool freezer_expired(const struct freezer *f)
 
 bool freezer_check_bound(const struct freezer *f, struct mfd_error *err)
 {
+	char who[32];
+
 	if (!freezer_expired(f))
 		return true;
+	if (freezer_has_commands(f))
+		snprintf(who, sizeof(who), "the writer");
+	else
+		snprintf(who, sizeof(who), "process %d", (int)f->target.pid);
 	return error_set(err, MFD_TRY_AGAIN,
-			 "process %d was frozen for %" PRIu64
+			 "%s was frozen for %" PRIu64
 			 " ms, all that --max-freeze allows: "
 			 "it goes on, and the copy would be a mixture",
-			 (int)f->target.pid, f->max_freeze_ms);
+			 who, f->max_freeze_ms);
 }
 
 /* ---- In the target's name. ---- */
@@ -359,7 +437,7 @@ bool freezer_userfaultfd(struct freezer *f, int flags, int *ret_fd, struct mfd_e
 
 bool freezer_same(const struct freezer *f, struct mfd_error *err)
 {
-	return target_same(&f->target, err);
+	return freezer_has_commands(f) || target_same(&f->target, err);
 }
 
 int freezer_pidfd(const struct freezer *f)

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/event.h"
 
 struct freezer;
 
@@ -56,6 +57,22 @@ struct frozen_thread {
 bool freezer_new(pid_t pid, uint64_t max_freeze_ms, struct freezer **ret,
 		 struct mfd_error *err) MFD_MUST_CHECK;
 
+/*
+ * A freezer that has /bin/sh run @freeze and @thaw, which must outlive it.  Each @freeze that was
+ * begun is followed by one @thaw, also when it failed, when @max_freeze_ms (from the beginning of
+ * @freeze; not 0) are used up, and when we end, however we end.  In their environment MFD_IMAGE is
+ * @image.  There is no process: no threads, no pidfd, no userfaultfd.  Errors: MFD_OS.
+ */
+bool freezer_new_commands(const char *freeze, const char *thaw, const char *image,
+			  uint64_t max_freeze_ms, struct freezer **ret,
+			  struct mfd_error *err) MFD_MUST_CHECK;
+
+/*
+ * From now on give up waiting for a command, with MFD_TRY_AGAIN, when @stop (NULL: none) is raised;
+ * what was frozen is thawed all the same.
+ */
+void freezer_heed(struct freezer *f, const struct event *stop);
+
 /* Thaws, ends the guardian, frees; NULL is allowed. */
 void freezer_free(struct freezer *f);
 
@@ -63,7 +80,8 @@ void freezer_free(struct freezer *f);
  * Stop every thread, also those that appear meanwhile, and take their registers.  Not while frozen.
  * A failed freeze has released everything again and may be tried again. Errors: those of
  * freezer_new(); MFD_NO_INPUT it has exited or executed another program; MFD_TRY_AGAIN a thread
- * can't be stopped (uninterruptible sleep, as in vfork(2)) within the bound, or within 2 s.
+ * can't be stopped (uninterruptible sleep, as in vfork(2)) within the bound, or within 2 s.  With
+ * commands: MFD_CONFIG it failed, MFD_TRY_AGAIN it took too long.
  */
 bool freezer_freeze(struct freezer *f, struct mfd_error *err) MFD_MUST_CHECK;
 
@@ -77,7 +95,8 @@ const struct frozen_thread *freezer_threads(const struct freezer *f, size_t *ret
  * Let it go on.  @ret_frozen_ns (may be NULL): from the first thread stopped to the last one
  * continued, also when the bound ended the freeze: then this is true and freezer_expired() says so.
  * Errors: MFD_NO_INPUT the process died while frozen; MFD_OS the guardian was lost (the process
- * runs on; how long it was frozen is not known).
+ * runs on; how long it was frozen is not known); MFD_CONFIG the command for it failed, or takes
+ * longer than 10 s.
  */
 bool freezer_thaw(struct freezer *f, uint64_t *ret_frozen_ns, struct mfd_error *err) MFD_MUST_CHECK;
 

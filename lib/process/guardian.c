@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guardian: a process of one thread that holds the target on the freezer's behalf.
+ * The guardian: a process of one thread that holds the target on the freezer's behalf, or has it
+ * held by a command.
  *
  * Its life: forked by freezer_new(), it drops what it inherited, then waits for requests, its
  * parent's end, and, while it holds threads, for their deaths and for the bound.  It ends when the
  * socket is closed or the parent is gone, and releases what it holds first; if it is killed, the
- * kernel does.
+ * kernel does, but for what commands hold.
  *
  * It is forked from a process that may have many threads, so it does system calls on memory of its
  * own and nothing else: no malloc(), no stdio, no locks.
@@ -28,6 +29,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/kernel.h"
+#include "process/commands.h"
 #include "process/inject.h"
 #include "process/tracees.h"
 
@@ -45,7 +47,9 @@
 struct guardian {
 	uint64_t max_freeze_ns;
 	int signals; /* signalfd: SIGCHLD */
-	struct tracees tracees;
+	const struct commands *commands; /* NULL: it traces */
+	int thaw_status; /* the last thaw command's, of waitpid(2) */
+	struct tracees tracees; /* none with commands */
 
 	/* Of the freeze that is, or was last. */
 	bool frozen;
@@ -129,13 +133,49 @@ static bool guardian_reply(struct guardian *g, enum guardian_kind kind,
 	return guardian_send(g, &reply, sizeof(reply), -1);
 }
 
+/* ---- Commands. ---- */
+
+static enum guardian_problem guardian_freeze_command(struct guardian *g)
+{
+	const struct commands_run run = { g->commands->freeze, g->deadline_ns, true };
+	const int status = commands_run(g->commands, &run, g->signals, GUARDIAN_TARGET);
+
+	g->tracees.os_errno = status;
+	if (status == COMMANDS_STILL_RUNS)
+		return GUARDIAN_EXPIRED;
+	return status == 0 ? GUARDIAN_NO_PROBLEM : GUARDIAN_COMMAND;
+}
+
+static void guardian_thaw_command(struct guardian *g)
+{
+	const struct commands_run run = {
+		g->commands->thaw, clock_ns() + COMMANDS_THAW_MS * CLOCK_NS_PER_MS, false,
+	};
+
+	g->thaw_status = commands_run(g->commands, &run, g->signals, GUARDIAN_TARGET);
+}
+
 /* ---- Freeze and thaw. ---- */
 
 static void guardian_release(struct guardian *g)
 {
-	tracees_release(&g->tracees);
+	if (g->commands == NULL)
+		tracees_release(&g->tracees);
+	else if (g->frozen)
+		guardian_thaw_command(g);
 	g->frozen = false;
 	g->ended_ns = clock_ns();
+}
+
+static void guardian_thaw(struct guardian *g)
+{
+	if (g->frozen)
+		guardian_release(g);
+	g->tracees.os_errno = g->thaw_status;
+	if (g->thaw_status != 0)
+		guardian_reply(g, GUARDIAN_FAILED, GUARDIAN_THAW_COMMAND);
+	else
+		guardian_reply(g, GUARDIAN_DONE, GUARDIAN_NO_PROBLEM);
 }
 
 /* The first thread that has not stopped. */
@@ -243,7 +283,8 @@ static void guardian_freeze(struct guardian *g)
 	g->began_ns = clock_ns();
 	g->ended_ns = g->began_ns;
 	g->deadline_ns = g->max_freeze_ns ? g->began_ns + g->max_freeze_ns : CLOCK_NEVER;
-	problem = guardian_stop(g);
+	g->thaw_status = 0;
+	problem = g->commands != NULL ? guardian_freeze_command(g) : guardian_stop(g);
 	for (i = 0; !problem && i < g->tracees.count; i++)
 		problem = guardian_tell(g, &g->tracees.tracee[i]);
 	if (problem)
@@ -307,9 +348,7 @@ static bool guardian_answer(struct guardian *g)
 		guardian_freeze(g);
 		break;
 	case GUARDIAN_THAW:
-		if (g->frozen)
-			guardian_release(g);
-		guardian_reply(g, GUARDIAN_DONE, GUARDIAN_NO_PROBLEM);
+		guardian_thaw(g);
 		break;
 	case GUARDIAN_USERFAULTFD:
 		guardian_userfaultfd(g, &request);
@@ -325,7 +364,8 @@ static void guardian_live(struct guardian *g)
 
 	while (alive && !g->ending) {
 		events = guardian_wait(g, g->frozen ? g->deadline_ns : CLOCK_NEVER);
-		if (events & GUARDIAN_CHILD && tracees_reap(&g->tracees) && g->frozen) {
+		if (events & GUARDIAN_CHILD && g->commands == NULL && tracees_reap(&g->tracees) &&
+		    g->frozen) {
 			/* A thread that is held dies only with its process. */
 			g->frozen = false;
 			g->ended_ns = clock_ns();
@@ -364,9 +404,9 @@ static bool guardian_take_fds(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKE
 }
 
 static _Noreturn void guardian_main(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET],
-				    uint64_t max_freeze_ns)
+				    const struct commands *commands, uint64_t max_freeze_ns)
 {
-	struct guardian g = { .max_freeze_ns = max_freeze_ns };
+	struct guardian g = { .max_freeze_ns = max_freeze_ns, .commands = commands };
 	const struct sigaction as_usual = { .sa_handler = SIG_DFL };
 	sigset_t child;
 
@@ -378,7 +418,8 @@ static _Noreturn void guardian_main(const int fds[static GUARDIAN_FDS - GUARDIAN
 	setsid();
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	if (sigaction(SIGCHLD, &as_usual, NULL) != 0 || !guardian_take_fds(fds) || chdir("/") != 0)
+	if (sigaction(SIGCHLD, &as_usual, NULL) != 0 || !guardian_take_fds(fds) ||
+	    (commands == NULL && chdir("/") != 0))
 		_exit(1);
 	g.signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (g.signals >= 0)
@@ -386,8 +427,9 @@ static _Noreturn void guardian_main(const int fds[static GUARDIAN_FDS - GUARDIAN
 	_exit(g.signals < 0);
 }
 
-bool guardian_fork(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET], uint64_t max_freeze_ns,
-		   pid_t *ret_pid, struct mfd_error *err)
+bool guardian_fork(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET],
+		   const struct commands *commands, uint64_t max_freeze_ns, pid_t *ret_pid,
+		   struct mfd_error *err)
 {
 	sigset_t all, before;
 	int os_errno;
@@ -398,7 +440,7 @@ bool guardian_fork(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET], uint64_
 	*ret_pid = fork();
 	os_errno = errno;
 	if (*ret_pid == 0)
-		guardian_main(fds, max_freeze_ns);
+		guardian_main(fds, commands, max_freeze_ns);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return *ret_pid > 0 || error_set_os(err, MFD_OS, os_errno, "starting a guardian process");
 }

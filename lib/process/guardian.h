@@ -16,7 +16,7 @@
 
 enum guardian_ask {
 	GUARDIAN_FREEZE = 1,  /* THREAD for each thread, then DONE or FAILED */
-	GUARDIAN_THAW,        /* DONE with frozen_ns; also after ENDED */
+	GUARDIAN_THAW,        /* DONE with frozen_ns, or FAILED; also after ENDED */
 	GUARDIAN_USERFAULTFD, /* DONE with the descriptor (SCM_RIGHTS), or FAILED */
 };
 
@@ -46,6 +46,8 @@ enum guardian_problem {
 	GUARDIAN_SYSTEM,   /* a call of the guardian's own failed: @os_errno */
 	GUARDIAN_CALL,     /* the call made in the target failed: @os_errno */
 	GUARDIAN_ORPHANED, /* nobody is there to hear it */
+	GUARDIAN_COMMAND,  /* the freeze command failed: @os_errno is its waitpid(2) status */
+	GUARDIAN_THAW_COMMAND, /* the same, or COMMANDS_STILL_RUNS, of the thaw command */
 };
 
 struct guardian_reply {
@@ -80,17 +82,21 @@ struct guardian_thread {
 enum {
 	GUARDIAN_SOCKET = 3,
 	GUARDIAN_PARENT, /* pidfd of who forked it */
-	GUARDIAN_TARGET, /* pidfd of the target */
-	GUARDIAN_TASKS,  /* /proc/PID/task */
+	GUARDIAN_TARGET, /* pidfd of the target; with commands where their output goes */
+	GUARDIAN_TASKS,  /* /proc/PID/task; with commands any */
 	GUARDIAN_FDS,
 };
+
+struct commands;
 
 /*
  * Fork a guardian.  @fds: socket, parent, target, tasks, which stay the caller's.  Signals are
  * blocked in it, it has no terminal and no descriptors but these, and whatever becomes of it, the
- * kernel releases what it traced.  Errors: MFD_OS.
+ * kernel releases what it traced.  @commands (NULL: none, it traces) freeze and thaw instead; then
+ * it must not be killed, as nobody else would run the second.  Errors: MFD_OS.
  */
-bool guardian_fork(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET], uint64_t max_freeze_ns,
-		   pid_t *ret_pid, struct mfd_error *err) MFD_MUST_CHECK;
+bool guardian_fork(const int fds[static GUARDIAN_FDS - GUARDIAN_SOCKET],
+		   const struct commands *commands, uint64_t max_freeze_ns, pid_t *ret_pid,
+		   struct mfd_error *err) MFD_MUST_CHECK;
 
 #endif

@@ -319,6 +319,8 @@ bool precopy_end_round(struct precopy *p, uint32_t round, const struct event *st
 
 	counter_set(&p->rounds, round + 1);
 	p->stop = stop;
+	if (p->freezer != NULL)
+		freezer_heed(p->freezer, stop);
 	ok = precopy_advance(p, round, ret_again, err);
 	p->stop = NULL;
 	*ret_size = p->ops->bytes(p->image);
