@@ -3,6 +3,7 @@
  * mfd-send: move an image to an mfd-recv.
  */
 #include <argp.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,18 +15,18 @@
 
 struct choice {
 	struct mfd_send_options send;
-	/* --freeze; --downtime or --rounds; --max-freeze: were given */
-	bool freeze, live_only, max_freeze;
+	/* were given */
+	bool freeze, downtime, rounds, until, max_freeze;
 	struct common_options common;
 };
 
 /* Keys of options without a short form. */
 enum {
 	PACKET_SIZE = 0x100, CONNECT_TIMEOUT, BWLIMIT, RETRY, FREEZE, LIVE, DOWNTIME, ROUNDS, MAX_FREEZE,
-	FILTER, ALL,
+	FILTER, ALL, UNTIL, FREEZE_PID, FREEZE_CMD, THAW_CMD,
 };
 
-/* With --live. */
+/* With --live; of files that change the last two. */
 #define DEFAULT_DOWNTIME_MS 300
 #define DEFAULT_ROUNDS 30
 #define DEFAULT_MAX_FREEZE_MS 5000
@@ -53,10 +54,20 @@ static const struct argp_option options[] = {
 	{ .name = "downtime", .key = DOWNTIME, .arg = "DUR",
 	  .doc = "--live: freeze when the rest can be copied within DUR (default 300ms)" },
 	{ .name = "rounds", .key = ROUNDS, .arg = "N",
-	  .doc = "--live: or in round N, 2..100 (default 30)" },
+	  .doc = "--live: or in round N; a file that changes: walk it at most N times, "
+		 "2..100 (default 30)" },
+	{ .name = "until", .key = UNTIL, .arg = "PAGES",
+	  .doc = "A file that changes: walk it until at most PAGES changed meanwhile "
+		 "(default with --rounds: 0)" },
+	{ .name = "freeze-pid", .key = FREEZE_PID, .arg = "PID",
+	  .doc = "Freeze process PID, which writes to the file, for the last round" },
+	{ .name = "freeze-cmd", .key = FREEZE_CMD, .arg = "CMD",
+	  .doc = "Or run CMD before it, a shell command that pauses who writes" },
+	{ .name = "thaw-cmd", .key = THAW_CMD, .arg = "CMD",
+	  .doc = "And run CMD to let it go on, also when mfd-send dies" },
 	{ .name = "max-freeze", .key = MAX_FREEZE, .arg = "DUR",
-	  .doc = "Let a process go on after DUR whatever happens (default 5s with "
-		 "--live, else 0: never so)" },
+	  .doc = "Let what is frozen go on after DUR whatever happens (default 5s with "
+		 "--live, --freeze-pid and --freeze-cmd, else 0: never so)" },
 	{ .name = "filter", .key = FILTER, .arg = "MASK",
 	  .doc = "Which mappings of a process, hexadecimal as in its coredump_filter, "
 		 "0..1ff (default: its own)" },
@@ -97,15 +108,53 @@ static void take_filter(struct choice *c, const struct argp_state *state, const 
 	c->send.filter = (unsigned)mask;
 }
 
-/* What --live stands with, and not. */
+/* What --live stands with, and not; --rounds is for it and for files. */
 static void finish_live(struct choice *c, const struct argp_state *state)
 {
-	if (c->live_only && !c->send.live)
-		common_fail(state, "--downtime, --rounds", "they are for --live");
-	if (c->freeze && c->send.live)
+	struct mfd_send_options *o = &c->send;
+
+	if (c->downtime && !o->live)
+		common_fail(state, "--downtime", "it is for --live");
+	if (c->until && o->live)
+		common_fail(state, "--until", "it is for files; --live has --downtime");
+	if (c->freeze && o->live)
 		common_fail(state, "--freeze", "one of --freeze=all and --live is allowed");
-	if (c->send.live && !c->max_freeze)
-		c->send.max_freeze_ms = DEFAULT_MAX_FREEZE_MS;
+	o->changing = !o->live && (c->rounds || c->until);
+	if (c->freeze && o->changing)
+		common_fail(state, "--freeze", "it is for pid:PID");
+	if (!o->changing && (o->freeze_pid || o->freeze_command || o->thaw_command))
+		common_fail(state, "--freeze-pid, --freeze-cmd, --thaw-cmd",
+			    "they are for --rounds or --until of a file");
+	if ((o->live || o->freeze_pid || o->freeze_command) && !c->max_freeze)
+		o->max_freeze_ms = DEFAULT_MAX_FREEZE_MS;
+}
+
+/* How a file that changes is copied. */
+static error_t parse_changing_option(int key, char *arg, struct argp_state *state)
+{
+	struct choice *c = state->input;
+
+	switch (key) {
+	case UNTIL:
+		c->send.until_pages = (uint64_t)common_integer(state, "--until", arg, 0, LONG_MAX,
+							       "0 and more pages are allowed");
+		c->until = true;
+		return 0;
+	case FREEZE_PID:
+		if (c->send.freeze_pid)
+			common_fail(state, "--freeze-pid", "one process is allowed");
+		c->send.freeze_pid = (int)common_integer(state, "--freeze-pid", arg, 1, INT_MAX,
+							 "a process ID is required");
+		return 0;
+	case FREEZE_CMD:
+		c->send.freeze_command = arg;
+		return 0;
+	case THAW_CMD:
+		c->send.thaw_command = arg;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
 }
 
 /* How a process is copied. */
@@ -126,12 +175,12 @@ static error_t parse_process_option(int key, char *arg, struct argp_state *state
 		c->send.downtime_ms = common_duration(
 			state, "--downtime", arg, 1, COMMON_MAX_DURATION_MS,
 			"1ms to 24h are allowed (units: ms, s, m, h)");
-		c->live_only = true;
+		c->downtime = true;
 		return 0;
 	case ROUNDS:
 		c->send.rounds = (unsigned)common_integer(state, "--rounds", arg, 2, MFD_MAX_ROUNDS,
 							  "2 to 100 are allowed");
-		c->live_only = true;
+		c->rounds = true;
 		return 0;
 	case MAX_FREEZE:
 		c->send.max_freeze_ms = common_duration(
@@ -146,7 +195,7 @@ static error_t parse_process_option(int key, char *arg, struct argp_state *state
 		take_filter(c, state, "1ff");
 		return 0;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return parse_changing_option(key, arg, state);
 	}
 }
 

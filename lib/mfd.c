@@ -140,15 +140,60 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret,
 	return source_shared_new(&process, path, ret, err);
 }
 
+/* Of a file that changes: what goes together. */
+static bool check_changing(const struct mfd_send_options *o, struct mfd_error *err)
+{
+	const bool commands = o->freeze_command != NULL;
+
+	if (!strcmp(o->image, "-"))
+		return error_set(err, MFD_USAGE,
+				 "standard input is read once: rounds and until are for files");
+	if (o->rounds < 2 || o->rounds > MFD_MAX_ROUNDS)
+		return error_set(err, MFD_USAGE, "rounds: 2 to %u are allowed", MFD_MAX_ROUNDS);
+	if (commands != (o->thaw_command != NULL))
+		return error_set(err, MFD_USAGE, "freeze-cmd and thaw-cmd: both are required");
+	if (commands && o->freeze_pid)
+		return error_set(err, MFD_USAGE, "one of freeze-pid and freeze-cmd is allowed");
+	if (commands && !o->max_freeze_ms)
+		return error_set(err, MFD_USAGE, "max-freeze: with freeze-cmd 0 is not allowed");
+	if (o->max_freeze_ms && !commands && !o->freeze_pid)
+		return error_set(err, MFD_USAGE,
+				 "max-freeze: nobody is frozen without freeze-pid or freeze-cmd");
+	return true;
+}
+
+static bool open_changing(const struct mfd_send_options *o, struct source **ret,
+			  struct mfd_error *err)
+{
+	const struct source_changing_options changing = {
+		.until_pages = o->until_pages, .rounds = o->rounds, .freeze_pid = o->freeze_pid,
+		.freeze_command = o->freeze_command, .thaw_command = o->thaw_command,
+		.max_freeze_ms = o->max_freeze_ms, .copy_bytes = snapshot_default_limit(),
+		.notice = o->notice ? o->notice : mfd_common_no_notice, .opaque = o->opaque,
+	};
+
+	return check_changing(o, err) &&
+	       source_changing_new(o->image, o->cache, &changing, ret, err);
+}
+
 static bool open_source(const struct mfd_send_options *o, struct source **ret,
 			struct mfd_error *err)
 {
+	if (!o->changing && (o->freeze_pid || o->freeze_command || o->thaw_command))
+		return error_set(err, MFD_USAGE,
+				 "freeze-pid, freeze-cmd and thaw-cmd go with rounds or until");
+	if (o->changing && is_process(o->image))
+		return error_set(err, MFD_USAGE,
+				 "%s is a process: rounds are for live, until is for files",
+				 o->image);
 	if (is_process(o->image))
 		return open_process(o, ret, err);
-	if (o->filter_given || o->max_freeze_ms || o->live)
+	if (o->filter_given || o->live || (o->max_freeze_ms && !o->changing))
 		return error_set(err, MFD_USAGE,
 				 "%s is no process: filter, freeze and live are for pid:PID",
 				 o->image);
+	if (o->changing)
+		return open_changing(o, ret, err);
 	if (strcmp(o->image, "-"))
 		return source_file_new(o->image, o->cache, ret, err);
 	return source_stream_new(STDIN_FILENO, ret, err);

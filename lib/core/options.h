@@ -18,7 +18,7 @@
 /* "The method's own default", for mfd_send_options.level. */
 #define MFD_LEVEL_DEFAULT INT_MIN
 
-/* Most rounds of a live copy, the last one included. */
+/* Most rounds of a copy of what changes, the last one included. */
 #define MFD_MAX_ROUNDS 100u
 
 /* All ways to find what changed of a process, for mfd_send_options.trackers. */
@@ -88,10 +88,19 @@ struct mfd_send_options {
 	bool filter_given;       /* of a process: otherwise its own coredump_filter is taken */
 	/* which mappings are in the core, as core(5) has it; at most MFD_FILTER_ALL */
 	unsigned filter;
-	uint64_t max_freeze_ms;  /* a process is never frozen for longer; 0: as long as it takes */
+	/*
+	 * nobody is frozen for longer; 0: as long as it takes, which commands may not
+	 */
+	uint64_t max_freeze_ms;
 	bool live;               /* copy a process while it runs, and freeze it for the rest */
 	uint64_t downtime_ms;    /* with live: freeze when the rest is copied within so long */
-	unsigned rounds;         /* with live: at most so many, 2..MFD_MAX_ROUNDS */
+	unsigned rounds;         /* with live or changing: at most so many, 2..MFD_MAX_ROUNDS */
+	bool changing;           /* somebody writes to the file or device: walk it again */
+	/* with changing: the next round is the last when at most so many pages changed */
+	uint64_t until_pages;
+	int freeze_pid;          /* with changing: a process that is frozen for that; 0: none */
+	/* or shell commands that do that, both; NULL: none */
+	const char *freeze_command, *thaw_command;
 	/* with live: ways to find changes that may be tried, 1 userfaultfd, 2 soft-dirty */
 	unsigned trackers;
 	enum mfd_family family;
@@ -158,13 +167,14 @@ struct mfd_stats {
 	uint64_t cpu_ns;         /* of this process */
 	uint32_t rounds;         /* ended so far */
 	uint64_t failovers;      /* data connections that were lost, and survived */
-	/* how long a process was frozen; MFD_UNKNOWN: not known yet, or there is none */
+	/* how long somebody was frozen; MFD_UNKNOWN: not known yet, or nobody was */
 	uint64_t downtime_ns;
-	uint64_t stopped_ns;     /* with live: stops before the last one, which is the downtime */
-	/* with live: how changes were found, userfaultfd, soft-dirty or hashes; otherwise "" */
+	/* These are of live and changing images. */
+	uint64_t stopped_ns;     /* stops before the last one, which is the downtime */
+	/* how changes were found, userfaultfd, soft-dirty or hashes; of other images "" */
 	const char *tracker;
-	uint64_t dirty_rate;     /* with live: bytes per second that changed, as last seen */
-	uint64_t round_pages[MFD_MAX_ROUNDS]; /* with live: data pages handed out, by round */
+	uint64_t dirty_rate;     /* bytes per second that changed, as last seen */
+	uint64_t round_pages[MFD_MAX_ROUNDS]; /* data pages handed out, by round */
 	unsigned channels;       /* 0 before the session began */
 	/* as in the options; a receiver sees auto as zstd level 0; "" before the session began */
 	const char *method;

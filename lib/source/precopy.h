@@ -148,8 +148,8 @@ bool precopy_look(struct precopy *p, bool last, struct mfd_error *err) MFD_MUST_
 bool precopy_arm(struct precopy *p, struct mfd_error *err) MFD_MUST_CHECK;
 
 /*
- * precopy_collect.c.  A compare_go_on_fn.  All of a file may have to be read: not for a session that
- * is over, nor when what was to stand still goes on.
+ * precopy_collect.c.  A compare_go_on_fn.  All of a file may have to be read: not for a session
+ * that is over, nor when what was to stand still goes on.
  */
 bool precopy_go_on(void *precopy, struct mfd_error *err) MFD_MUST_CHECK;
 

@@ -122,6 +122,26 @@ bool source_process_new(const struct source_process_options *options, struct sou
 bool source_shared_new(const struct source_process_options *options, const char *path,
 		       struct source **ret, struct mfd_error *err) MFD_MUST_CHECK;
 
+/* Either a process is frozen for the last round, or commands freeze and thaw, or nobody is. */
+struct source_changing_options {
+	uint64_t until_pages;    /* the next round is the last when at most so many changed, */
+	unsigned rounds;         /* or when only one is left of so many; 2..MFD_MAX_ROUNDS */
+	pid_t freeze_pid;        /* 0: none */
+	const char *freeze_command, *thaw_command; /* both, or NULL: none; must outlive it */
+	uint64_t max_freeze_ms;  /* longer nobody is frozen; not 0 with commands */
+	uint64_t copy_bytes;     /* memory for the last round, whole pages */
+	mfd_notice_fn *notice;   /* never NULL; called by next() and end_round() */
+	void *opaque;
+};
+
+/*
+ * A regular file or block device at @path that changes while it is sent, in rounds.  Errors: as
+ * source_file_new(), and as freezer_new().
+ */
+bool source_changing_new(const char *path, enum mfd_cache cache,
+			 const struct source_changing_options *options, struct source **ret,
+			 struct mfd_error *err) MFD_MUST_CHECK;
+
 /* Shared filler for the slot `report` of sources that know nothing more. */
 void source_report_nothing(const struct source *s, struct mfd_stats *ret);
 
