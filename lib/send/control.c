@@ -75,6 +75,8 @@ static bool acknowledge(struct send_thread *t, uint32_t generation, uint64_t wri
 
 	if (!send_failover_current(t, generation, &old))
 		return old || refuse(err, "ACK for a generation that never was");
+	t->acked_generation = generation;
+	t->acked = written;
 	return inflight_acknowledge(&t->log, written, retire, t) ||
 	       refuse(err, "ACK for packets that were never sent");
 }
@@ -94,34 +96,75 @@ static bool on_ack(struct send_session *s, const struct wire_ack *ack, struct mf
 
 /*
  * A channel is dead when bytes are on their way and the receiver has been waiting for them all the
- * time.  One whose connection the receiver does not know yet, or knows only the one before, has
- * received nothing.
+ * time; or when it has them all and does not say so: an acknowledgement was lost.  One whose
+ * connection the receiver does not know yet, or knows only the one before, has received nothing.
  */
 static void check_channel(struct send_thread *t, const struct wire_channel_health *h, uint64_t now)
 {
 	const uint64_t patience_ns = t->session->params.timeout_ms * CLOCK_NS_PER_MS;
 	const uint64_t received = h ? h->received : 0;
+	uint64_t sent, packets, acked;
 	uint32_t generation;
 	struct mfd_error why;
-	uint64_t sent;
 
 	pthread_mutex_lock(&t->session->lock);
 	generation = t->generation;
 	sent = t->channel ?
 		       WIRE_PREAMBLE_BYTES + counter_get(&t->counters.bytes) - t->bytes_before :
 		       0;
+	packets = counter_get(&t->packets_sent);
 	pthread_mutex_unlock(&t->session->lock);
+	acked = t->acked_generation == generation ? t->acked : 0;
 	if (h && h->waits == WIRE_WAITS_SINK && received < sent)
 		t->session->progress_ns = now; /* a slow disk, and who waits for it, is healthy */
 	if (generation != t->health_generation || received != t->health_received ||
-	    (h && h->waits != WIRE_WAITS_NETWORK) || received >= sent) {
+	    acked != t->health_acked || (h && h->waits != WIRE_WAITS_NETWORK) ||
+	    (received >= sent && acked >= packets)) {
 		t->health_generation = generation;
 		t->health_received = received;
+		t->health_acked = acked;
 		t->health_since_ns = now;
 	} else if (now - t->health_since_ns > patience_ns) {
-		error_set(&why, MFD_TRY_AGAIN, "nothing arrives at the receiver any more");
+		error_set(&why, MFD_TRY_AGAIN, "%s",
+			  received < sent ? "nothing arrives at the receiver any more"
+					  : "the receiver does not acknowledge what it has");
 		send_failover_give_up(t, generation, &why);
 	}
+}
+
+/* Everything of the open round has been sent and is acknowledged; only SYNC_DONE is not there. */
+static bool awaits_sync_done_locked(struct send_session *s)
+{
+	bool all = s->asked_rounds > s->synced_rounds && s->acked == counter_get(&s->batches);
+
+	for (unsigned i = 0; i < s->params.channels; i++) {
+		const struct send_thread *t = &s->thread[i];
+
+		all = all && t->link == SEND_LINK_UP && t->acked_generation == t->generation &&
+		      t->acked >= counter_get(&t->packets_sent);
+	}
+	return all;
+}
+
+/*
+ * A receiver that beats and has nothing left to do, but the message that we wait for, or ours that
+ * it waits for, never came: a network does not do that, who sits in between may.
+ */
+static bool check_answer(struct send_session *s, const struct wire_heartbeat *beat, uint64_t now,
+			 struct mfd_error *err)
+{
+	bool owed, ended;
+
+	pthread_mutex_lock(&s->lock);
+	ended = s->end_sent;
+	owed = ended ? beat->phase < MFD_FLUSHING : awaits_sync_done_locked(s);
+	pthread_mutex_unlock(&s->lock);
+	if (!owed)
+		s->answered_ns = now;
+	if (now - s->answered_ns <= s->params.timeout_ms * CLOCK_NS_PER_MS)
+		return true;
+	return error_set(err, MFD_TRY_AGAIN, "the receiver does not answer %s",
+			 ended ? "END" : "SYNC");
 }
 
 static bool check_health(struct send_session *s, const struct wire_heartbeat *beat,
@@ -144,7 +187,7 @@ static bool check_health(struct send_session *s, const struct wire_heartbeat *be
 	}
 	for (unsigned i = 0; i < s->params.channels; i++)
 		check_channel(&s->thread[i], health[i], now);
-	return true;
+	return check_answer(s, beat, now, err);
 }
 
 static bool on_sync_done(struct send_session *s, const struct wire_sync_done *done,
@@ -155,7 +198,7 @@ static bool on_sync_done(struct send_session *s, const struct wire_sync_done *do
 	pthread_mutex_lock(&s->lock);
 	ok = done->round == s->synced_rounds && s->synced_rounds < s->asked_rounds;
 	if (ok) {
-		s->progress_ns = clock_ns();
+		s->progress_ns = s->answered_ns = clock_ns();
 		s->synced_rounds++;
 		s->peer_totals = done->totals;
 	}
@@ -304,7 +347,7 @@ void *send_control_main(void *session)
 	struct wire_message m;
 	bool alive = true;
 
-	s->progress_ns = clock_ns();
+	s->progress_ns = s->answered_ns = clock_ns();
 	while (!is_over(s)) {
 		switch (control_wait(s->control, &s->verdict.attention, s->verdict.believed_ns, &m,
 				     &err)) {

@@ -134,6 +134,7 @@ static void come_up(struct send_thread *t)
 		t->opened = NULL;
 		t->generation++;
 		t->bytes_before = counter_get(&t->counters.bytes);
+		counter_set(&t->packets_sent, 0);
 		t->told = t->proven = false;
 		t->link = SEND_LINK_UP;
 	}

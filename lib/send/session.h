@@ -92,6 +92,7 @@ struct send_thread {
 	/* Shared with the control thread. */
 	struct inflight log;
 	struct channel_counters counters;
+	counter packets_sent;        /* of this generation, SYNCs too: the socket has them */
 
 	/*
 	 * Guarded by the session's lock; once it runs only the thread itself changes the first
@@ -123,7 +124,11 @@ struct send_thread {
 	 */
 	uint32_t health_generation;
 	uint64_t health_received;
+	uint64_t health_acked;
 	uint64_t health_since_ns;
+	/* packets that it has acknowledged, of this generation */
+	uint32_t acked_generation;
+	uint64_t acked;
 };
 
 /* What SYNC says. */
@@ -182,6 +187,7 @@ struct send_session {
 
 	/* The control thread only. */
 	uint64_t progress_ns;        /* when something was acknowledged, or all was well */
+	uint64_t answered_ns;        /* when the receiver owed no answer */
 
 	/* Set before the threads start, never changed, but a field of the main thread before. */
 	struct connect_target target;

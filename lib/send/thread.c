@@ -184,6 +184,7 @@ static bool put_on_wire(struct send_thread *t, size_t header, unsigned iovs, siz
 	counter_add(&t->counters.packets, 1);
 	if (!send_paced(t, iovs, header + payload, since))
 		return false;
+	counter_add(&t->packets_sent, 1);
 	waited = lap(&since);
 	counter_add(&t->counters.wait_socket, waited);
 	t->method->ops->sent(t->method, &(struct method_sent){
