@@ -14,6 +14,10 @@
  *	cut=N        after N bytes both ends see the connection close in order (FIN)
  *	reset=N      after N bytes both ends see it reset (RST)
  *	flip=N       the lowest bit of byte N is inverted
+ *	drop=N       the 100 bytes from byte N on are left out
+ *	dup=N        they come twice
+ *	swap=N       they and the 100 behind them change places
+ *	cross=N      they come on the next other connection that has something to say
  *	hole=N       after N bytes nothing moves any more, in neither direction; the connection stays open
  *
  * SIGUSR1 makes a hole of every connection, SIGUSR2 of every second one; SIGHUP resets them all.
@@ -38,10 +42,12 @@
 #define MAX_CONNECTIONS 1000
 #define MAX_RULES 32
 #define PIECE 65536
+#define SCRAP 100                    /* bytes that change places */
 
-enum action { DELAY, CUT, RESET, FLIP, HOLE };
+enum action { DELAY, CUT, RESET, FLIP, DROP, DUP, SWAP, CROSS, HOLE };
 
-static const char *const action_names[] = { "delay", "cut", "reset", "flip", "hole" };
+static const char *const action_names[] = { "delay", "cut", "reset", "flip", "drop", "dup",
+					     "swap", "cross", "hole" };
 
 struct rule {
 	int first, last;         /* the connections it is for */
@@ -56,7 +62,8 @@ struct flow {
 	uint64_t due_ms;         /* not before */
 	size_t from, to;
 	bool ended;              /* FIN read */
-	uint8_t piece[PIECE];
+	uint64_t taken;              /* bytes read so far */
+	uint8_t piece[PIECE + 2 * SCRAP];
 };
 
 struct connection {
@@ -72,6 +79,9 @@ struct proxy {
 	uint16_t target;
 	unsigned rules;
 	struct rule rule[MAX_RULES];
+	uint8_t stray[SCRAP];        /* CROSS: taken from one connection, for another */
+	size_t strays;
+	int stray_of;
 	int count;
 	struct connection *connection[MAX_CONNECTIONS];
 };
@@ -210,12 +220,58 @@ static bool put(const struct proxy *p, struct connection *c, bool down)
 	return !cut && !reset;
 }
 
-static bool get(const struct proxy *p, struct connection *c, bool down)
+/* Insert @size bytes at @at. */
+static void insert(struct flow *f, size_t at, const uint8_t *bytes, size_t size)
+{
+	memmove(f->piece + at + size, f->piece + at, f->to - at);
+	memcpy(f->piece + at, bytes, size);
+	f->to += size;
+}
+
+/* The piece has just been read; a scrap that is not all in it is cut short. */
+static void damage(struct proxy *p, struct connection *c, bool down)
 {
 	struct flow *f = &c->flow[down];
-	const struct rule *delay = find_rule(p, c, down, DELAY),
-			  *flip = find_rule(p, c, down, FLIP);
-	ssize_t n = recv(c->fd[down], f->piece, sizeof(f->piece), 0);
+	const size_t read = f->to;
+	uint8_t scrap[SCRAP];
+
+	for (enum action a = FLIP; a <= CROSS; a++) {
+		const struct rule *r = find_rule(p, c, down, a);
+		size_t at, size;
+
+		if (!r || r->number < f->taken || r->number - f->taken >= f->to)
+			continue;
+		at = (size_t)(r->number - f->taken);
+		size = f->to - at < SCRAP ? f->to - at : SCRAP;
+		memcpy(scrap, f->piece + at, size);
+		if (a == FLIP)
+			f->piece[at] ^= 1;
+		if (a == DUP)
+			insert(f, at, scrap, size);
+		if (a == DROP || a == SWAP || a == CROSS) {
+			memmove(f->piece + at, f->piece + at + size, f->to - at - size);
+			f->to -= size;
+		}
+		if (a == SWAP)
+			insert(f, at + SCRAP < f->to ? at + SCRAP : f->to, scrap, size);
+		if (a == CROSS) {
+			memcpy(p->stray, scrap, size);
+			p->strays = size;
+			p->stray_of = c->index;
+		}
+	}
+	f->taken += read;
+	if (p->strays && p->stray_of != c->index && !down) {
+		insert(f, 0, p->stray, p->strays);
+		p->strays = 0;
+	}
+}
+
+static bool get(struct proxy *p, struct connection *c, bool down)
+{
+	struct flow *f = &c->flow[down];
+	const struct rule *delay = find_rule(p, c, down, DELAY);
+	ssize_t n = recv(c->fd[down], f->piece, PIECE, 0);
 
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR;
@@ -224,8 +280,8 @@ static bool get(const struct proxy *p, struct connection *c, bool down)
 	f->ended = !n;
 	if (!n)
 		shutdown(c->fd[!down], SHUT_WR);
-	if (flip && flip->number >= f->forwarded && flip->number - f->forwarded < (uint64_t)n)
-		f->piece[flip->number - f->forwarded] ^= 1;
+	if (n)
+		damage(p, c, down);
 	f->due_ms = delay ? now_ms() + delay->number : 0;
 	return true;
 }
@@ -251,7 +307,7 @@ static void wishes(const struct connection *c, struct pollfd fds[static 2], uint
 }
 
 /* One step of each direction that can take one. */
-static void move(const struct proxy *p, struct connection *c, const struct pollfd fds[static 2])
+static void move(struct proxy *p, struct connection *c, const struct pollfd fds[static 2])
 {
 	for (int down = 0; down < 2 && !c->silent && c->fd[0] >= 0; down++) {
 		struct flow *f = &c->flow[down];
