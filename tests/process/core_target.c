@@ -12,6 +12,7 @@
  *	core_target odd FILE         shared, private, unreadable, discarded, dumped not at all
  *	core_target uffd             4 pages, of which it has supplied the first by a userfaultfd
  *	core_target leaderless       its first thread has ended
+ *	core_target storm            a timer of 200 us interrupts a thread that reads, and one that spins
  *	core_target traced           a child, traced by its parent; its process ID stands behind "ready"
  *	core_target zombie           a child that has ended; the same
  *
@@ -31,6 +32,7 @@
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,6 +51,8 @@ struct record {
 struct record global_record = { .text = "a global", .number = 4711 };
 uint64_t *untouched, *huge_pages, *shared_words, *unreadable_words, *discarded_words;
 uint64_t *excluded_words, *file_words, *many_pages, *supplied_words;
+
+volatile uint64_t ticks;
 
 static pthread_barrier_t ready;
 
@@ -190,6 +194,30 @@ static void end_leader(void)
 	pthread_exit(NULL);
 }
 
+static void tick(int signal)
+{
+	(void)signal;
+	ticks++;
+}
+
+static void *spin_here(void *nothing)
+{
+	for (;;)
+		__asm__ volatile("");
+	return nothing;
+}
+
+static void start_storm(void)
+{
+	struct sigaction action = { .sa_handler = tick, .sa_flags = SA_RESTART };
+	const struct itimerval every = { { 0, 200 }, { 0, 200 } };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, spin_here, NULL) != 0 ||
+	    sigaction(SIGALRM, &action, NULL) != 0 || setitimer(ITIMER_REAL, &every, NULL) != 0)
+		exit(1);
+}
+
 /* A child in the state that @kind names. */
 static pid_t start_child(const char *kind)
 {
@@ -234,6 +262,8 @@ int main(int argc, char **argv)
 		make_uffd();
 	else if (strcmp(kind, "leaderless") == 0)
 		end_leader();
+	else if (strcmp(kind, "storm") == 0)
+		start_storm();
 	else if (strcmp(kind, "traced") == 0 || strcmp(kind, "zombie") == 0)
 		process = start_child(kind);
 	printf("ready %d\nhuge %" PRIxPTR "\n", (int)process, (uintptr_t)huge_pages);

@@ -16,9 +16,6 @@
  * what they have: slots with an address, a size and a seed, each marked while it is being
  * changed.
  */
-#include <elf.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,10 +26,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core_file.h"
 
 #define PAGE 4096u
 #define WORDS (PAGE / sizeof(uint64_t))
@@ -257,50 +255,17 @@ static int run(uint64_t mib, uint64_t rate, bool with_churn)
 
 /* ---- The check. ---- */
 
-static const uint8_t *core;
-static uint64_t core_bytes;
-static const Elf64_Phdr *segment;
-static unsigned segments;
-
-/* What the core has of [@address, @address + @bytes); NULL when it lacks some of it. */
-static const void *at(uint64_t address, uint64_t bytes)
-{
-	for (unsigned i = 0; i < segments; i++) {
-		const Elf64_Phdr *p = &segment[i];
-
-		if (p->p_type == PT_LOAD && address >= p->p_vaddr &&
-		    address - p->p_vaddr < p->p_filesz &&
-		    bytes <= p->p_filesz - (address - p->p_vaddr))
-			return core + p->p_offset + (address - p->p_vaddr);
-	}
-	return NULL;
-}
-
-static const struct root *find_root(void)
-{
-	for (unsigned i = 0; i < segments; i++) {
-		for (uint64_t k = 0; segment[i].p_type == PT_LOAD &&
-				     k + sizeof(struct root) <= segment[i].p_filesz;
-		     k += PAGE) {
-			const struct root *r =
-				(const struct root *)(core + segment[i].p_offset + k);
-
-			if (r->magic[0] == MAGIC && r->magic[1] == ~MAGIC)
-				return r;
-		}
-	}
-	return NULL;
-}
+static struct core_file core;
 
 static unsigned check_block(const struct root *r)
 {
-	const uint64_t *table = at(r->table, r->pages * sizeof(uint64_t));
+	const uint64_t *table = core_file_at(&core, r->table, r->pages * sizeof(uint64_t));
 	unsigned wrong = 0;
 
 	if (!table)
 		return 1;
 	for (uint64_t i = 0; i < r->pages; i++) {
-		const uint64_t *page = at(r->block + i * PAGE, PAGE);
+		const uint64_t *page = core_file_at(&core, r->block + i * PAGE, PAGE);
 
 		if (i + 1 == r->writing || (page && holds(page, table[i])))
 			continue;
@@ -317,7 +282,7 @@ static unsigned check_slot(const struct slot *s)
 	unsigned wrong = 0;
 
 	for (uint64_t i = 0; s->version % 2 == 0 && i < s->pages; i++) {
-		const uint64_t *page = at(s->address + i * PAGE, PAGE);
+		const uint64_t *page = core_file_at(&core, s->address + i * PAGE, PAGE);
 		const bool zero = !s->seed || (i >= s->zero_from && i < s->zero_to);
 
 		if (page && holds(page, zero ? 0 : s->seed + i))
@@ -332,24 +297,14 @@ static unsigned check_slot(const struct slot *s)
 
 static int check(const char *path)
 {
-	const int fd = open(path, O_RDONLY);
 	const struct root *r;
-	const Elf64_Ehdr *e;
-	struct stat st;
 	unsigned wrong, whole = 0;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return perror(path), 1;
-	core_bytes = (uint64_t)st.st_size;
-	core = mmap(NULL, core_bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (core == MAP_FAILED)
-		return perror(path), 1;
-	e = (const Elf64_Ehdr *)core;
-	segment = (const Elf64_Phdr *)(core + e->e_phoff);
-	segments = e->e_phnum;
-	r = find_root();
+	if (!core_file_open(&core, path))
+		return 1;
+	r = core_file_find(&core, MAGIC, sizeof(*r));
 	if (!r)
-		return fprintf(stderr, "no root in the core\n"), 1;
+		return 1;
 	wrong = check_block(r);
 	for (unsigned i = 0; i < SLOTS; i++) {
 		wrong += check_slot(&r->slot[i]);

@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MIT
+# What a debugger says of a core that was taken while the process ran (--live): the same as of one of gcore's.
+
+# shellcheck disable=SC2030,SC2031,SC2034,SC2153,SC2154 # each test is a subshell; what comes from common.bash and debug.bash
+
+load common
+load debug
+
+CHURN=${TARGET%/*}/churn_target
+
+record() {
+	[ "$(value global_record.number)" = 4711 ]
+	[ "$(value global_record.next-\>number)" = 42 ]
+	debug core 'p *global_record.next' | grep -q 'on the heap'
+}
+
+# same_as_gcore COMMAND PATTERN: the lines like that, of a program that does not stand still.
+same_as_gcore() {
+	command -v gcore >/dev/null || skip "no gcore"
+	[ -e "theirs.$TAKEN" ] || gcore -o theirs "$TAKEN" >gcore.out 2>&1 || fail "gcore: $(tail -n 1 gcore.out)" || return 1
+	debug "theirs.$TAKEN" "$1" | grep "$2" >theirs.txt
+	debug core "$1" | grep "$2" >ours.txt
+	diff theirs.txt ours.txt
+}
+
+@test "live: 8 threads" {
+	target threads
+	take --live
+	as_gcore 'p global_record' 'p *global_record.next'
+	for i in 1 2 3 4 5 6 7 8; do
+		[ "$(grep -c "descend (number=$i," ours.txt)" -eq $((i + 1)) ]
+	done
+	record
+	goes_on
+}
+
+@test "live: python3" {
+	python_target
+	take --live
+	as_gcore
+	grep -q 'Thread.*LWP' ours.txt
+}
+
+@test "live: 1 GiB that nobody has touched" {
+	target untouched
+	take --live --json=send.json
+	[ "$(stat -c %b core)" -lt 8192 ]
+	[ "$(field send.json bytes_wire)" -lt 1000000 ]
+	as_gcore 'p/x untouched[1 << 26]' 'p untouched[12345]' 'p *global_record.next'
+	[ "$(value '/x untouched[1 << 26]')" = 0x1234567890abcdef ]
+	goes_on
+}
+
+@test "live: huge pages" {
+	target huge
+	take --live
+	as_gcore 'p huge_pages[0]' 'p huge_pages[2097151]' 'p huge_pages[777777]' 'p *global_record.next'
+	[ "$(value huge_pages[2097151])" = 6291454 ]
+	goes_on
+}
+
+@test "live: blocked in read(2), and still in it afterwards" {
+	target read
+	take --live
+	as_gcore 'p global_record' 'p *global_record.next'
+	grep -q wait_here ours.txt
+	goes_on
+}
+
+@test "live: a timer of 200 us" {
+	target storm
+	for how in --freeze=all --live; do
+		take "$how"
+		debug core 'thread apply all bt' >bt.txt
+		grep -q 'wait_here ()' bt.txt
+		grep -q 'spin_here (' bt.txt
+		[ "$(value ticks)" -gt 0 ]
+		record
+		same_as_gcore 'info auxv' ' AT_'
+		same_as_gcore 'info proc mappings' ' 0x'
+		[ "$(debug core 'info threads' | grep -c LWP)" -ge 2 ]
+		rm core
+	done
+	goes_on
+}
+
+@test "live: maps, unmaps, replaces, moves, grows, discards, forks and starts threads" {
+	EXE=$CHURN
+	spawn target "$CHURN"
+	until_true "$PATIENCE" is_ready || fail "not ready"
+	TAKEN=${PID[target]}
+	for ((i = 0; i < ${MFD_CHURN:-5}; i++)); do
+		rm -f core
+		take --live
+		"${CHURN%/*}/churn_check" core
+		kill -0 "$TAKEN"
+	done
+	debug core 'thread apply all bt' >bt.txt
+	grep -q 'wait_here ()' bt.txt
+	[ "$(grep -c ' churn (churner=' bt.txt)" -eq 3 ]
+	grep -q ' breed (' bt.txt
+	[ "$(debug core 'info threads' | grep -c LWP)" -ge 5 ]
+	record
+	debug core 'info proc mappings' | grep -q 'memfd:churn'
+	same_as_gcore 'info auxv' ' AT_'
+	kill -0 "$TAKEN"
+}
