@@ -134,11 +134,23 @@ bool corefile_look(struct corefile *c, corefile_tell_fn *tell, void *opaque, str
 	       corefile_take_maps(c, &maps, tell, opaque, err);
 }
 
+/* Has it pages now?  Where that takes a look at every entry, who knows. */
+static bool corefile_is_touched(struct corefile *c, const struct mapping *m)
+{
+	struct mfd_error ignored;
+	uint64_t first, end;
+
+	pagemap_forget(&c->pagemap);
+	return c->pagemap.plain ||
+	       !pagemap_find(&c->pagemap, m->start, m->end, &first, &end, &ignored) || first < end;
+}
+
 /*
- * Flags and counts of a mapping that is as it was.  But for a private file mapping without a page
- * of its own: it may have got one, and then belongs into the file.
+ * Flags and counts of a mapping that is as it was.  But for one without a page of its own: it may
+ * have got one, and then belongs into the file.  A private file mapping that can be written to
+ * shows that nowhere else; memory that was merely reserved may have been open for a moment.
  */
-static bool corefile_inherit(const struct corefile *c, struct mapping *m)
+static bool corefile_inherit(struct corefile *c, struct mapping *m)
 {
 	const struct mapping *old = maps_find(&c->maps, m->start);
 
@@ -147,6 +159,9 @@ static bool corefile_inherit(const struct corefile *c, struct mapping *m)
 	    old->offset != m->offset || old->access != m->access || old->shared != m->shared)
 		return false;
 	if (!m->shared && m->inode != 0 && m->access & MAPPING_WRITE && old->anonymous == 0)
+		return false;
+	if (m->access == 0 && mapping_is_private_anonymous(m) && old->anonymous == 0 &&
+	    corefile_is_touched(c, m))
 		return false;
 	m->flags = old->flags;
 	m->anonymous = old->anonymous;

@@ -11,35 +11,12 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "process/memory.h"
+#include "unit/child_fixture.h"
 
 #define PAGES 16u
-
-static struct mfd_error err;
-static size_t page;
-
-/* A child that does nothing until it is killed; what was written before is its memory. */
-static pid_t child_start(void)
-{
-	pid_t child = fork();
-
-	if (child == 0)
-		for (;;)
-			pause();
-	assert_true(child > 0);
-	return child;
-}
-
-static void child_end(pid_t child)
-{
-	kill(child, SIGKILL);
-	assert_int_equal(waitpid(child, NULL, 0), child);
-}
 
 static uint8_t *map_pages(void)
 {
@@ -146,13 +123,6 @@ static void a_process_that_runs_another_program_is_no_longer_there(void **state)
 	close(go[1]);
 	close(gone[0]);
 	child_end(child);
-}
-
-static int find_page(void **state)
-{
-	(void)state;
-	page = (size_t)sysconf(_SC_PAGESIZE);
-	return 0;
 }
 
 int main(void)

@@ -11,34 +11,12 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "process/pagemap.h"
+#include "unit/child_fixture.h"
 
 #define PAGES 20000u
-
-static struct mfd_error err;
-static size_t page;
-
-static pid_t child_start(void)
-{
-	pid_t child = fork();
-
-	if (child == 0)
-		for (;;)
-			pause();
-	assert_true(child > 0);
-	return child;
-}
-
-static void child_end(pid_t child)
-{
-	kill(child, SIGKILL);
-	assert_int_equal(waitpid(child, NULL, 0), child);
-}
 
 /* Touched are runs of i % 3 + 1 pages with i % 5 + 1 pages between them, and then nothing. */
 static bool touched(size_t i)
@@ -195,13 +173,6 @@ static void a_process_that_ended_has_no_pages(void **state)
 	pagemap_close(&p);
 	assert_false(pagemap_open(&p, child, &err));
 	assert_int_equal(err.status, MFD_NO_INPUT);
-}
-
-static int find_page(void **state)
-{
-	(void)state;
-	page = (size_t)sysconf(_SC_PAGESIZE);
-	return 0;
 }
 
 int main(void)
