@@ -106,3 +106,57 @@ same_as_gcore() {
 	same_as_gcore 'info auxv' ' AT_'
 	kill -0 "$TAKEN"
 }
+
+# limit NAME VALUE: at least that, until the end of the test.
+limit() {
+	local file=/proc/sys/vm/$1 before
+
+	before=$(cat "$file")
+	[ "$before" -lt "$2" ] || return 0
+	{ echo "$2" >"$file"; } 2>/dev/null || skip "vm.$1 can't be set"
+	RESTORE+=("$before" "$file")
+	[ "$(cat "$file")" -ge "$2" ] || skip "vm.$1 can't be $2"
+}
+
+cleanup() {
+	local i
+
+	for ((i = 0; i < ${#RESTORE[@]}; i += 2)); do
+		echo "${RESTORE[i]}" >"${RESTORE[i + 1]}"
+	done
+}
+
+free_huge_pages() {
+	sed -n 's/^HugePages_Free: *//p' /proc/meminfo
+}
+
+@test "pages of hugetlbfs: those that are there, and none is taken from the pool" {
+	local free
+
+	RESTORE=()
+	limit nr_hugepages 8
+	target hugetlb || {
+		ends target 77 && skip "the pool has no huge pages"
+	}
+	free=$(free_huge_pages)
+	for how in --freeze=all --live; do
+		take "$how"
+		[ "$(free_huge_pages)" -eq "$free" ]
+		[ "$(value 'huge_pages[0]')" = 91 ]
+		[ "$(value 'huge_pages[1048575]')" = 92 ]
+		[ "$(value 'huge_pages[524288]')" = 0 ]
+		rm core
+	done
+	goes_on
+}
+
+@test "more mappings than 16 bits can count" {
+	RESTORE=()
+	limit max_map_count 70100
+	target mappings 70000
+	take
+	[ "$(readelf -hW core | sed -n 's/^ *Number of program headers:.*(\([0-9]*\))/\1/p')" -gt 70000 ]
+	[ "$(value 'many_pages[0]')" = 1 ]
+	[ "$(value 'many_pages[69999 * 512]')" = 70000 ]
+	goes_on
+}

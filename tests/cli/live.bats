@@ -118,6 +118,69 @@ is_of_one_moment() {
 	[ ! -e core ]
 }
 
+@test "a program that executes another, or exits, while it is copied: 66, and no output" {
+	for last in "exec sleep 1000" "exit 0"; do
+		mkfifo in
+		exec {HELD}<>in
+		# shellcheck disable=SC2016 # its variables
+		FROM=in spawn target bash -c 'kept=$(printf %5000000s x); echo ready; read -r line; '"$last"
+		until_true "$PATIENCE" is_ready || fail "not ready"
+		TAKEN=${PID[target]}
+		receive recv core "${RECEIVE[@]}"
+		send send "pid:$TAKEN" --live --compress none --bwlimit 1M
+		began send
+		echo >&"$HELD"
+		both_end 66
+		nothing_left core
+		kill -KILL "$TAKEN" 2>/dev/null || :
+		reap target
+		rm in
+	done
+}
+
+# lose BYTES ROUND SENDER-ARGUMENT...: a data connection is reset after so many bytes, which is in that round; what arrives is right.
+lose() {
+	local bytes=$1 round=$2
+
+	shift 2
+	changing 32 20 churn
+	receive recv core "${RECEIVE[@]}"
+	proxy "1:reset=$bytes"
+	send send "pid:$TAKEN" --live --compress none --bwlimit 30M --json=send.json "$@"
+	both_end 0
+	is_of_one_moment
+	[ "$(field send.json failovers)" -ge 1 ]
+	# With one channel it is known how many bytes each round took; what the packets say besides is less than 2 %.
+	[ "$(field send.json channels)" -gt 1 ] || [ "$(jq -sr --argjson bytes "$bytes" --argjson round "$round" 'last |
+		(.round_pages[:$round] | (add // 0) * 4096 * 1.02 < $bytes) and
+		(.round_pages[:$round + 1] | add * 4096 > $bytes)' send.json)" = true ]
+	[ "$(field send.json rounds)" -gt "$round" ]
+}
+
+@test "a connection that is lost in the first round" {
+	lose 10000000 0 --channels 1
+}
+
+@test "a connection that is lost while it is copied a second time" {
+	lose 44000000 1 --channels 1 --rounds 3 --downtime 1ms
+	[ "$(field send.json rounds)" -eq 3 ]
+}
+
+@test "a connection that is lost when it has gone on after the freeze" {
+	lose 44000000 1 --channels 1 --rounds 2
+	[ "$(field send.json rounds)" -eq 2 ]
+}
+
+@test "one of two connections that is lost, in the first and in the last round" {
+	for bytes in 5000000 22000000; do
+		lose "$bytes" 0 --channels 2 --rounds 2
+		end_proxy
+		kill -KILL "${PID[target]}"
+		reap target
+		rm core
+	done
+}
+
 @test "--downtime and --rounds without --live, and --live with --freeze or a file: 64" {
 	PORT=1
 	for arguments in "pid:1 --downtime 1s" "pid:1 --rounds 3" "pid:1 --live --freeze=all" "/etc/passwd --live" \

@@ -7,6 +7,7 @@
  *	core_target threads          8 threads, each deep in functions of its own number
  *	core_target untouched        1 GiB that nobody has written to, but for a page in its middle
  *	core_target huge             16 MiB of transparent huge pages, as far as the kernel has them
+ *	core_target hugetlb          8 MiB of huge pages from the pool, the first and the last written to
  *	core_target read             nothing else: it is in read(2)
  *	core_target mappings N       N mappings, each one page that holds its number
  *	core_target odd FILE         shared, private, unreadable, discarded, dumped not at all
@@ -116,6 +117,19 @@ static void make_huge(void)
 	madvise(huge_pages, HUGE_BYTES, MADV_HUGEPAGE);
 	for (uint64_t i = 0; i < HUGE_BYTES / sizeof(*huge_pages); i++)
 		huge_pages[i] = i * 3 + 1;
+}
+
+/* Exit status 77: the pool has not enough. */
+static void make_hugetlb(void)
+{
+	const size_t bytes = 8 << 20;
+
+	huge_pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE, -1, 0);
+	if (huge_pages == MAP_FAILED)
+		exit(77);
+	huge_pages[0] = 91;
+	huge_pages[bytes / sizeof(*huge_pages) - 1] = 92;
 }
 
 /* Every second page is of other access, so that none of them are joined. */
@@ -254,6 +268,8 @@ int main(int argc, char **argv)
 		make_untouched();
 	else if (strcmp(kind, "huge") == 0)
 		make_huge();
+	else if (strcmp(kind, "hugetlb") == 0)
+		make_hugetlb();
 	else if (strcmp(kind, "mappings") == 0)
 		make_mappings((size_t)atoi(argv[2]));
 	else if (strcmp(kind, "odd") == 0)
