@@ -9,10 +9,11 @@ load debug
 
 CHURN=${TARGET%/*}/churn_target
 
+# A global and a block of the heap.
 record() {
-	[ "$(value global_record.number)" = 4711 ]
-	[ "$(value global_record.next-\>number)" = 42 ]
-	debug core 'p *global_record.next' | grep -q 'on the heap'
+	debug core 'p global_record' 'p *global_record.next' >record.txt
+	grep -q 'a global.*number = 4711,' record.txt
+	grep -q 'on the heap.*number = 42,' record.txt
 }
 
 # same_as_gcore COMMAND PATTERN: the lines like that, of a program that does not stand still.
@@ -77,11 +78,11 @@ same_as_gcore() {
 		grep -q 'spin_here (' bt.txt
 		[ "$(value ticks)" -gt 0 ]
 		record
-		same_as_gcore 'info auxv' ' AT_'
-		same_as_gcore 'info proc mappings' ' 0x'
-		[ "$(debug core 'info threads' | grep -c LWP)" -ge 2 ]
-		rm core
+		[ "$(grep -c '^Thread .*LWP' bt.txt)" -eq 2 ]
+		[ "$how" = --live ] || rm core
 	done
+	same_as_gcore 'info auxv' ' AT_'
+	same_as_gcore 'info proc mappings' ' 0x'
 	goes_on
 }
 
