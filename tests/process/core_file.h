@@ -53,7 +53,7 @@ static inline bool core_file_open(struct core_file *c, const char *path)
 	return true;
 }
 
-/* The segment with @address in it; NULL: it is not in any.  They stand in the order of addresses. */
+/* The segment with @address in it; NULL: none.  They stand in the order of addresses. */
 static inline const Elf64_Phdr *core_file_segment(const struct core_file *c, uint64_t address)
 {
 	uint64_t low = 1, high = c->segments, middle; /* the first one is of notes */

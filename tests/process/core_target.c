@@ -7,14 +7,14 @@
  *	core_target threads          8 threads, each deep in functions of its own number
  *	core_target untouched        1 GiB that nobody has written to, but for a page in its middle
  *	core_target huge             16 MiB of transparent huge pages, as far as the kernel has them
- *	core_target hugetlb          8 MiB of huge pages from the pool, the first and the last written to
+ *	core_target hugetlb          8 MiB of the pool's huge pages, the first and the last in use
  *	core_target read             nothing else: it is in read(2)
  *	core_target mappings N       N mappings, each one page that holds its number
  *	core_target odd FILE         shared, private, unreadable, discarded, dumped not at all
  *	core_target uffd             4 pages, of which it has supplied the first by a userfaultfd
  *	core_target leaderless       its first thread has ended
- *	core_target storm            a timer of 200 us interrupts a thread that reads, and one that spins
- *	core_target traced           a child, traced by its parent; its process ID stands behind "ready"
+ *	core_target storm            a timer of 200 us, a thread that reads, one that spins
+ *	core_target traced           a child, traced by its parent; its ID stands behind "ready"
  *	core_target zombie           a child that has ended; the same
  *
  * Every kind has a global and a block of the heap with known contents.

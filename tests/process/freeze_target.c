@@ -205,7 +205,7 @@ static int mode_timer(void)
 	ended = now_ns();
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	timer_settime(storm, 0, &never, &ignored);
-	/* How many it has to be at least, and can be at most: nobody knows when exactly it began. */
+	/* At least, and at most: nobody knows when exactly it began. */
 	scene->result = (int64_t)((ended - began) / 200000);
 	scene->elapsed_ns = ((int64_t)now_ns() - scene->elapsed_ns) / 200000;
 	scene->done = true;
