@@ -127,6 +127,12 @@ static inline void raw_expect_closed(int fd)
 		;
 }
 
+static inline void raw_expect_dropped(int fd)
+{
+	raw_expect_closed(fd);
+	close(fd);
+}
+
 /* ---- Messages. ---- */
 
 static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
@@ -228,26 +234,49 @@ static inline int raw_open_data(const struct raw_sender *s, uint32_t channel, ui
 	return fd;
 }
 
+/* The next generation of a channel; closing the older one is the caller's. */
+static inline void raw_reopen_data(struct raw_sender *s, uint32_t channel, uint32_t generation)
+{
+	s->data[channel] = raw_open_data(s, channel, generation);
+	s->sequence[channel] = 0;
+}
+
 /* Control and WELCOME, no data connection yet. */
-static inline void raw_begin(struct raw_sender *s, uint16_t port, uint32_t channels, uint64_t size)
+static inline void raw_begin_hello(struct raw_sender *s, uint16_t port,
+				   const struct wire_hello *hello)
 {
 	struct wire_message m;
 
 	memset(s, 0, sizeof(*s));
 	memset(s->data, -1, sizeof(s->data));
 	s->port = port;
-	s->hello = raw_hello(channels, size);
+	s->hello = *hello;
 	s->control = raw_open_control(port, &s->hello);
 	raw_expect(s->control, WIRE_WELCOME, &m);
 	memcpy(s->token, m.welcome.token, sizeof(s->token));
 }
 
+static inline void raw_begin(struct raw_sender *s, uint16_t port, uint32_t channels, uint64_t size)
+{
+	const struct wire_hello hello = raw_hello(channels, size);
+
+	raw_begin_hello(s, port, &hello);
+}
+
 /* The data connections too. */
+static inline void raw_open_hello(struct raw_sender *s, uint16_t port,
+				  const struct wire_hello *hello)
+{
+	raw_begin_hello(s, port, hello);
+	for (uint32_t i = 0; i < hello->channels; i++)
+		s->data[i] = raw_open_data(s, i, 1);
+}
+
 static inline void raw_open(struct raw_sender *s, uint16_t port, uint32_t channels, uint64_t size)
 {
-	raw_begin(s, port, channels, size);
-	for (uint32_t i = 0; i < channels; i++)
-		s->data[i] = raw_open_data(s, i, 1);
+	const struct wire_hello hello = raw_hello(channels, size);
+
+	raw_open_hello(s, port, &hello);
 }
 
 static inline void raw_close_data(struct raw_sender *s, uint32_t channel)

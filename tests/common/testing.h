@@ -310,4 +310,11 @@ bool testing_scenes_run(struct testing_scene *s, unsigned count) MFD_MUST_CHECK;
  */
 bool testing_patience(unsigned *waited, bool done);
 
+#define TESTING_WAIT(condition)                                  \
+	do {                                                     \
+		unsigned waited_ = 0;                            \
+		while (testing_patience(&waited_, (condition)))  \
+			;                                        \
+	} while (0)
+
 #endif

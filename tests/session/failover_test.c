@@ -16,28 +16,9 @@
 
 #include "base/clock.h"
 #include "common/testing.h"
+#include "session/scenes.h"
 
 static const struct method_ops *const methods[] = { &method_none, &method_zlib, &method_zstd };
-
-/* They wait for their reconnections at the same time. */
-#define TOGETHER 16
-
-static struct testing_scene *scenes(const char *name)
-{
-	struct testing_scene *scene = calloc(TOGETHER, sizeof(*scene));
-
-	assert_non_null(scene);
-	for (unsigned i = 0; i < TOGETHER; i++)
-		testing_scene_init(&scene[i], name);
-	return scene;
-}
-
-static void destroy(struct testing_scene *s)
-{
-	for (unsigned i = 0; i < TOGETHER; i++)
-		testing_scene_destroy(&s[i]);
-	free(s);
-}
 
 /* Another image than the usual one. */
 static void use_image(struct testing_scene *s, const struct testing_image *image, bool rereadable)
@@ -46,23 +27,6 @@ static void use_image(struct testing_scene *s, const struct testing_image *image
 	s->image = *image;
 	testing_source_init(&s->source, image, rereadable);
 	testing_sink_init(&s->sink, image);
-}
-
-static void expect_complete(const struct testing_scene *s)
-{
-	const struct mfd_stats *sent = &s->pair.sender.stats, *got = &s->pair.receiver.stats;
-
-	if (!testing_agreed(&s->pair))
-		fail_msg("sender: %s; receiver: %s",
-			 s->pair.sender.ok ? "ok" : s->pair.sender.error.text,
-			 s->pair.receiver.ok ? "ok" : s->pair.receiver.error.text);
-	assert_int_equal(s->sink.wrong, 0);
-	assert_int_equal(s->sink.overtaken, 0);
-	assert_true(testing_sink_complete(&s->sink));
-	assert_int_equal(sent->hash, testing_hash(&s->image));
-	/* Each batch counts once, however often it was sent. */
-	assert_int_equal(sent->pages_data, got->pages_data);
-	assert_int_equal(sent->pages_zero, got->pages_zero);
 }
 
 static void expect_survived(const struct testing_scene *s, uint64_t failovers)
@@ -92,8 +56,8 @@ static void any_channel_may_die_anywhere(void **state)
 
 	(void)state;
 	for (unsigned round = 0; round < testing_sweep(12, 300); round++) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const struct testing_image image = { .seed = seed,
 							     .size = TESTING_SCENE_BYTES - i * 1000,
 							     .kind = TESTING_MIXED,
@@ -106,14 +70,14 @@ static void any_channel_may_die_anywhere(void **state)
 					  testing_random(&seed) % most, 1);
 			s[i].pair.method = methods[testing_random(&seed) % 3];
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			struck += s[i].pair.send_faults.fired + s[i].pair.recv_faults.fired;
 			expect_complete(&s[i]);
 		}
-		destroy(s);
+		scenes_free(s);
 	}
-	assert_true(struck > 8 * TOGETHER / 2);
+	assert_true(struck > 8 * SCENES_TOGETHER / 2);
 }
 
 /*
@@ -127,9 +91,9 @@ static void a_stream_may_be_cut_between_any_two_packets(void **state)
 	struct testing_scene *s;
 
 	(void)state;
-	for (unsigned from = 0; from < cuts; from += TOGETHER) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned from = 0; from < cuts; from += SCENES_TOGETHER) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const uint64_t packets = (from + i) % cuts;
 
 			s[i].pair.channels = 1;
@@ -137,14 +101,14 @@ static void a_stream_may_be_cut_between_any_two_packets(void **state)
 				one_fault(0, i % 2 ? TESTING_FIN : TESTING_RST, true,
 					  WIRE_PREAMBLE_BYTES + packets * TESTING_PACKET_BYTES, 1);
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			assert_int_equal(s[i].pair.send_faults.fired, 1);
 			expect_survived(&s[i], 1);
 			assert_int_equal(s[i].pair.sender.stats.failovers, 1);
 			assert_int_equal(s[i].pair.receiver.stats.failovers, 1);
 		}
-		destroy(s);
+		scenes_free(s);
 	}
 }
 
@@ -162,40 +126,40 @@ static void a_channel_may_die_at_its_sync(void **state)
 
 	(void)state;
 	for (unsigned rereadable = 0; rereadable < 2; rereadable++) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			use_image(&s[i], &image, rereadable);
 			*(i & 8 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) =
 				one_fault(i % 4, i & 4 ? TESTING_FIN : TESTING_RST, i & 8,
 					  (i & 8 ? WIRE_PREAMBLE_BYTES : 0) + 40, 1);
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			assert_int_equal(s[i].pair.send_faults.fired + s[i].pair.recv_faults.fired,
 					 1);
 			expect_complete(&s[i]);
 		}
-		destroy(s);
+		scenes_free(s);
 	}
 }
 
 /* The preamble of the k-th data connection does not get through. */
 static void a_data_connection_may_fail_at_once(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
-	for (unsigned i = 0; i < TOGETHER; i++) {
-		s[i].pair.channels = TOGETHER;
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
+		s[i].pair.channels = SCENES_TOGETHER;
 		s[i].pair.send_faults =
 			one_fault(i, i & 1 ? TESTING_FIN : TESTING_RST, true, i * 4, 1);
 	}
-	assert_true(testing_scenes_run(s, TOGETHER));
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		assert_int_equal(s[i].pair.send_faults.fired, 1);
 		expect_complete(&s[i]);
 	}
-	destroy(s);
+	scenes_free(s);
 }
 
 /* ---- Many. ---- */
@@ -207,8 +171,8 @@ static void several_channels_may_die_at_once(void **state)
 
 	(void)state;
 	for (unsigned way = 0; way < 4; way++) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const struct testing_image image = { .seed = i,
 							     .size = 2 * TESTING_SCENE_BYTES,
 							     .kind = TESTING_MIXED,
@@ -225,20 +189,20 @@ static void several_channels_may_die_at_once(void **state)
 					};
 			s[i].sink.slow_writes = 5;
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++)
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++)
 			expect_complete(&s[i]);
-		destroy(s);
+		scenes_free(s);
 	}
 }
 
 static void all_channels_may_die_at_once(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 	unsigned struck = 0;
 
 	(void)state;
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		const struct testing_image image = { .seed = i,
 						     .size = 2 * TESTING_SCENE_BYTES,
 						     .kind = TESTING_ALTERNATING,
@@ -250,7 +214,7 @@ static void all_channels_may_die_at_once(void **state)
 				  100 + i * 5000, 1 + i % 4);
 	}
 	/* That is also control's first connection, which carries less, but for the first. */
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		struct testing_faults *f = i & 4 ? &s[i].pair.send_faults : &s[i].pair.recv_faults;
 
 		for (unsigned c = 0; c < 4; c++) {
@@ -259,22 +223,22 @@ static void all_channels_may_die_at_once(void **state)
 		}
 		f->count = 4;
 	}
-	assert_true(testing_scenes_run(s, TOGETHER));
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		struck += s[i].pair.send_faults.fired + s[i].pair.recv_faults.fired;
 		expect_complete(&s[i]);
 	}
-	assert_true(struck > 3 * TOGETHER);
-	destroy(s);
+	assert_true(struck > 3 * SCENES_TOGETHER);
+	scenes_free(s);
 }
 
 /* Each new connection of it dies as well. */
 static void a_channel_that_never_works_is_done_without(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		const struct testing_image image = { .seed = i,
 						     .size = TESTING_SCENE_BYTES,
 						     .kind = TESTING_MIXED,
@@ -284,10 +248,10 @@ static void a_channel_that_never_works_is_done_without(void **state)
 		*(i & 4 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) =
 			one_fault(i % 4, i & 1 ? TESTING_RST : TESTING_FIN, i & 4, i * 10, 0);
 	}
-	assert_true(testing_scenes_run(s, TOGETHER));
-	for (unsigned i = 0; i < TOGETHER; i++)
+	assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++)
 		expect_survived(&s[i], 1);
-	destroy(s);
+	scenes_free(s);
 }
 
 /* A channel of either end loses its connection, every @ms, until the pair has ended. */
@@ -317,7 +281,7 @@ static void *kill_often(void *opaque)
 
 static void one_channel_every_100_ms_for_a_whole_transfer(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 	struct killer killer[6] = { 0 };
 	const unsigned count = TESTING_COUNT(killer);
 
@@ -347,7 +311,7 @@ static void one_channel_every_100_ms_for_a_whole_transfer(void **state)
 		assert_true(killer[i].kills > 5);
 		expect_survived(&s[i], 3);
 	}
-	destroy(s);
+	scenes_free(s);
 }
 
 /* The output is being flushed: nothing is to be done about it. */
@@ -386,10 +350,10 @@ static void channels_may_die_at_the_end(void **state)
 /* The dying channel's last write is slow; its page is sent again in the next round, on another. */
 static void a_slow_write_of_a_lost_channel_never_overtakes(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
-	for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 		const struct testing_image image = { .seed = i,
 						     .size = TESTING_SCENE_BYTES / 4,
 						     .kind = TESTING_RANDOM,
@@ -402,10 +366,10 @@ static void a_slow_write_of_a_lost_channel_never_overtakes(void **state)
 			one_fault(i % 4, i & 2 ? TESTING_RST : TESTING_FIN, i & 1,
 				  3 * TESTING_PACKET_BYTES + i * 1000, 1);
 	}
-	assert_true(testing_scenes_run(s, TOGETHER));
-	for (unsigned i = 0; i < TOGETHER; i++)
+	assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+	for (unsigned i = 0; i < SCENES_TOGETHER; i++)
 		expect_complete(&s[i]);
-	destroy(s);
+	scenes_free(s);
 }
 
 /* A packet may have been written in part: its zero pages are not skipped even in a new output. */
@@ -434,7 +398,7 @@ static void zero_pages_that_are_sent_again_are_written(void **state)
 /* What a connection has swallowed arrives although the input has nothing to say meanwhile. */
 static void an_idle_input_holds_nothing_back(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
@@ -452,7 +416,7 @@ static void an_idle_input_holds_nothing_back(void **state)
 	assert_true(testing_scenes_run(s, 4));
 	for (unsigned i = 0; i < 4; i++)
 		expect_survived(&s[i], 1);
-	destroy(s);
+	scenes_free(s);
 }
 
 /* ---- Silence. ---- */
@@ -472,7 +436,7 @@ static void a_silent_channel_is_replaced(void **state)
 		{ false, { 3, TESTING_STALL, false, 79, 1 } },
 		{ false, { 0, TESTING_STALL, false, 10000, 1 } },
 	};
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
 	for (unsigned i = 0; i < 2 * TESTING_COUNT(silent); i++) {
@@ -490,7 +454,7 @@ static void a_silent_channel_is_replaced(void **state)
 			fail_msg("case %u did not happen", i);
 		expect_complete(&s[i]);
 	}
-	destroy(s);
+	scenes_free(s);
 }
 
 /* No channel brings anything any more, in one way or another, while control is well. */
@@ -498,7 +462,7 @@ static void when_nothing_arrives_any_more_both_end_with_75_within_the_timeout(vo
 {
 	static const enum testing_fault_kind kinds[] = { TESTING_RST, TESTING_FIN, TESTING_HOLE,
 							 TESTING_STALL };
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 	const uint64_t began = clock_ns();
 
 	(void)state;
@@ -532,7 +496,7 @@ static void when_nothing_arrives_any_more_both_end_with_75_within_the_timeout(vo
 		assert_true(sender->ended_ns - began < 8 * CLOCK_NS_PER_S);
 		assert_true(receiver->ended_ns - began < 8 * CLOCK_NS_PER_S);
 	}
-	destroy(s);
+	scenes_free(s);
 }
 
 /*

@@ -18,11 +18,9 @@
 #include "base/clock.h"
 #include "common/raw.h"
 #include "common/testing.h"
+#include "session/scenes.h"
 
 static const struct method_ops *const methods[] = { &method_none, &method_zlib, &method_zstd };
-
-/* Failing sessions wait for each other's reasons: so many at once. */
-#define TOGETHER 16
 
 static void expect_failure(const struct testing_scene *s, enum mfd_status sender,
 			   enum mfd_status receiver)
@@ -38,36 +36,11 @@ static void expect_failure(const struct testing_scene *s, enum mfd_status sender
 	assert_false(s->pair.receiver.stats.committed);
 }
 
-static void expect_complete(const struct testing_scene *s)
-{
-	if (!testing_agreed(&s->pair))
-		fail_msg("sender: %s; receiver: %s", s->pair.sender.error.text,
-			 s->pair.receiver.error.text);
-	assert_true(testing_sink_complete(&s->sink));
-}
-
 static void expect_text(const struct mfd_error *err, bool remote, const char *text)
 {
 	assert_int_equal(err->remote, remote);
 	if (!strstr(err->text, text))
 		fail_msg("\"%s\" is not in \"%s\"", text, err->text);
-}
-
-static struct testing_scene *scenes(const char *name)
-{
-	struct testing_scene *scene = calloc(TOGETHER, sizeof(*scene));
-
-	assert_non_null(scene);
-	for (unsigned i = 0; i < TOGETHER; i++)
-		testing_scene_init(&scene[i], name);
-	return scene;
-}
-
-static void destroy(struct testing_scene *s)
-{
-	for (unsigned i = 0; i < TOGETHER; i++)
-		testing_scene_destroy(&s[i]);
-	free(s);
 }
 
 /* ---- Source and sink. ---- */
@@ -239,9 +212,9 @@ static void damaged_control_ends_both_with_the_same_class(void **state)
 	unsigned data = 0;
 
 	(void)state;
-	for (unsigned from = 0; from < testing_sweep(128, 640); from += TOGETHER) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned from = 0; from < testing_sweep(128, 640); from += SCENES_TOGETHER) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const unsigned at = (from + i) / 2, at_sender = (from + i) % 2;
 			const struct testing_faults f = {
 				{ { TESTING_CONTROL, TESTING_FLIP, false, at, 0 } }, .count = 1
@@ -252,8 +225,8 @@ static void damaged_control_ends_both_with_the_same_class(void **state)
 			s[i].pair.packet_pages = 16;
 			*(at_sender ? &s[i].pair.send_faults : &s[i].pair.recv_faults) = f;
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const unsigned at_sender = (from + i) % 2;
 
 			if (!(at_sender ? s[i].pair.send_faults.fired
@@ -265,7 +238,7 @@ static void damaged_control_ends_both_with_the_same_class(void **state)
 			data += s[i].pair.sender.error.status == MFD_DATA &&
 				s[i].pair.receiver.error.status == MFD_DATA;
 		}
-		destroy(s);
+		scenes_free(s);
 	}
 	/* Most bytes are neither a length nor the last ones. */
 	assert_true(data > 50);
@@ -299,22 +272,22 @@ static void control_that_dies_anywhere_leaves_both_honest(void **state)
 	unsigned failed = 0;
 
 	(void)state;
-	for (unsigned from = 0; from < testing_sweep(256, 1600); from += TOGETHER) {
-		s = scenes(__func__);
-		for (unsigned i = 0; i < TOGETHER; i++) {
+	for (unsigned from = 0; from < testing_sweep(256, 1600); from += SCENES_TOGETHER) {
+		s = scenes_new(__func__);
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			const struct testing_faults f = { { { .channel = TESTING_CONTROL, .kind = i & 1 ? TESTING_RST : TESTING_FIN,
-				.sending = i & 2, .at = (from / TOGETHER) * 16 + (i >> 3) * 8 } }, .count = 1 };
+				.sending = i & 2, .at = (from / SCENES_TOGETHER) * 16 + (i >> 3) * 8 } }, .count = 1 };
 
 			*(i & 4 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) = f;
 			s[i].pair.accept_timeout_ms = 500;
 		}
-		assert_true(testing_scenes_run(s, TOGETHER));
-		for (unsigned i = 0; i < TOGETHER; i++) {
+		assert_true(testing_scenes_run(s, SCENES_TOGETHER));
+		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
 			expect_honest(&s[i],
 				      s[i].pair.send_faults.fired || s[i].pair.recv_faults.fired);
 			failed += !s[i].pair.sender.ok;
 		}
-		destroy(s);
+		scenes_free(s);
 	}
 	assert_true(failed > 50);
 }
@@ -333,7 +306,7 @@ static void silence_on_control_is_noticed_within_the_timeout(void **state)
 		{ false, { TESTING_CONTROL, TESTING_HOLE, true, 100, 0 } },
 		{ false, { TESTING_CONTROL, TESTING_STALL, false, 10, 0 } },
 	};
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 	uint64_t began;
 
 	(void)state;
@@ -355,12 +328,12 @@ static void silence_on_control_is_noticed_within_the_timeout(void **state)
 		assert_true(s[i].pair.sender.ended_ns - began < 6 * CLOCK_NS_PER_S);
 		assert_true(s[i].pair.receiver.ended_ns - began < 6 * CLOCK_NS_PER_S);
 	}
-	destroy(s);
+	scenes_free(s);
 }
 
 static void slowness_that_outlasts_the_timeout_is_healthy(void **state)
 {
-	struct testing_scene *s = scenes(__func__);
+	struct testing_scene *s = scenes_new(__func__);
 
 	(void)state;
 	for (unsigned i = 0; i < 4; i++)
@@ -374,7 +347,7 @@ static void slowness_that_outlasts_the_timeout_is_healthy(void **state)
 	assert_true(testing_scenes_run(s, 4));
 	for (unsigned i = 0; i < 4; i++)
 		expect_complete(&s[i]);
-	destroy(s);
+	scenes_free(s);
 }
 
 /* One packet takes longer than the timeout, but its bytes keep coming. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who comes to a receiver: strangers, which must not disturb anybody; senders that it refuses; data
- * connections in odd orders, and again with a higher generation.
+ * connections in odd orders.  Those that come again are generations_test.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -177,8 +177,7 @@ static void strangers_before_a_session_are_dropped_and_disturb_nobody(void **sta
 		int fd = strangers[i](s.pair.port, NULL);
 
 		if (fd >= 0) {
-			raw_expect_closed(fd);
-			close(fd);
+			raw_expect_dropped(fd);
 		}
 	}
 	s.pair.channels = 8;
@@ -192,22 +191,17 @@ static void strangers_during_a_session_are_dropped_and_disturb_nobody(void **sta
 	struct testing_scene s;
 
 	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 3, s.image.size);
+	scene_open(&s, &sender, __func__, 3);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	for (unsigned i = 0; i < TESTING_COUNT(strangers); i++) {
 		int fd = strangers[i](s.pair.port, &sender);
 
 		if (fd >= 0) {
-			raw_expect_closed(fd);
-			close(fd);
+			raw_expect_dropped(fd);
 		}
 	}
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, i % 3, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
+	scene_send_from(&sender, &s.image, 1);
+	scene_finish(&s, &sender);
 	assert_true(s.pair.dropped >= TESTING_COUNT(strangers));
 }
 
@@ -219,12 +213,10 @@ static void a_data_connection_for_no_channel_is_dropped(void **state)
 	int fd;
 
 	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_open(&s, &sender, __func__, 2);
 	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
 		fd = raw_open_data(&sender, wrong[i], 1);
-		raw_expect_closed(fd);
-		close(fd);
+		raw_expect_dropped(fd);
 	}
 	scene_send_rest(&s, &sender);
 }
@@ -240,16 +232,14 @@ static void a_data_connection_with_the_largest_channel_number_is_dropped(void **
 	int fd;
 
 	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_open(&s, &sender, __func__, 2);
 	memcpy(p.token, sender.token, sizeof(p.token));
 	for (unsigned i = 0; i < TESTING_COUNT(wrong); i++) {
 		p.channel = wrong[i];
 		wire_put_preamble(&p, raw);
 		fd = raw_connect(s.pair.port);
 		raw_send(fd, raw, sizeof(raw));
-		raw_expect_closed(fd);
-		close(fd);
+		raw_expect_dropped(fd);
 	}
 	scene_send_rest(&s, &sender);
 }
@@ -261,11 +251,9 @@ static void a_second_connection_with_the_same_id_is_dropped(void **state)
 	int fd;
 
 	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_open(&s, &sender, __func__, 2);
 	fd = raw_open_data(&sender, 1, 1);
-	raw_expect_closed(fd);
-	close(fd);
+	raw_expect_dropped(fd);
 	scene_send_rest(&s, &sender);
 }
 
@@ -278,13 +266,11 @@ static void a_second_sender_is_refused_with_75(void **state)
 	int fd;
 
 	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
+	scene_open(&s, &sender, __func__, 2);
 	fd = raw_open_control(s.pair.port, &hello);
 	raw_expect(fd, WIRE_REFUSE, &m);
 	assert_int_equal(m.problem.status, MFD_TRY_AGAIN);
-	raw_expect_closed(fd);
-	close(fd);
+	raw_expect_dropped(fd);
 	scene_send_rest(&s, &sender);
 }
 
@@ -338,8 +324,7 @@ static void refused_hello(const char *name, const struct wire_hello *hello, enum
 	assert_int_equal(m.problem.status, status);
 	if (!strstr(m.problem.text, text))
 		fail_msg("%s", m.problem.text);
-	raw_expect_closed(fd);
-	close(fd);
+	raw_expect_dropped(fd);
 	real_sender_works(&s);
 }
 
@@ -447,7 +432,10 @@ static void channels_may_come_in_any_order(void **state)
 /* Packets before the others are there, a preamble in two pieces, a generation that is not 1. */
 static void channels_may_come_late_and_in_pieces(void **state)
 {
-	struct wire_preamble p = { .version = 1, .role = WIRE_ROLE_DATA, .channel = 1, .generation = 77 };
+	struct wire_preamble p = { .version = 1,
+				   .role = WIRE_ROLE_DATA,
+				   .channel = 1,
+				   .generation = 77 };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 	struct raw_sender sender;
 	struct wire_message m;
@@ -464,11 +452,8 @@ static void channels_may_come_late_and_in_pieces(void **state)
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	raw_expect(sender.control, WIRE_ACK, &m);
 	raw_send(sender.data[1], raw + 10, sizeof(raw) - 10);
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
+	scene_send_from(&sender, &s.image, 1);
+	scene_finish(&s, &sender);
 }
 
 static void channels_that_never_come_end_both_with_75(void **state)
@@ -491,283 +476,6 @@ static void channels_that_never_come_end_both_with_75(void **state)
 	testing_scene_destroy(&s);
 }
 
-/* ---- Generations. ---- */
-
-static void say_down(struct raw_sender *sender, uint32_t channel, uint32_t generation)
-{
-	struct wire_message m = { .type = WIRE_CHANNEL_DOWN, .fence = { .channel = channel, .generation = generation } };
-
-	raw_say(sender->control, &m);
-}
-
-static uint64_t expect_fenced(struct raw_sender *sender, uint32_t channel, uint32_t generation)
-{
-	struct wire_message m;
-
-	raw_expect(sender->control, WIRE_FENCED, &m);
-	assert_int_equal(m.fence.channel, channel);
-	assert_int_equal(m.fence.generation, generation);
-	return m.fence.written;
-}
-
-static void a_channel_given_up_is_fenced_with_its_count_and_opened_again(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-	int old;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	raw_pages(&sender, 1, 0, &s.image, 8, 4);
-	raw_pages(&sender, 1, 0, &s.image, 12, 4);
-	scene_expect_ack(&sender, 1, 2);
-	say_down(&sender, 1, 1);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 2);
-	old = sender.data[1];
-	raw_expect_closed(old);
-	close(old);
-	sender.data[1] = raw_open_data(&sender, 1, 2);
-	sender.sequence[1] = 0;
-	raw_pages(&sender, 1, 0, &s.image, 16, 8);
-	raw_pages(&sender, 0, 0, &s.image, 24, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
-}
-
-/* A packet in part is not written, and does not count. */
-static void a_fence_counts_only_what_is_written(void **state)
-{
-	struct raw_sender sender;
-	struct raw_packet cut;
-	struct testing_scene s;
-	uint8_t raw[WIRE_PACKET_BYTES];
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 1, s.image.size);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	raw_make(&sender, 0, 0, &s.image, 8, 8, &cut);
-	wire_put_packet(&cut.header, raw);
-	raw_send(sender.data[0], raw, sizeof(raw));
-	raw_send(sender.data[0], cut.bitmaps, cut.bitmap_bytes);
-	raw_send(sender.data[0], cut.payload, 5000);
-	scene_expect_ack(&sender, 0, 1);
-	say_down(&sender, 0, 1);
-	assert_int_equal(expect_fenced(&sender, 0, 1), 1);
-	close(sender.data[0]);
-	sender.data[0] = raw_open_data(&sender, 0, 2);
-	sender.sequence[0] = 0;
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
-}
-
-static void a_higher_generation_fences_the_older_one(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-	int old;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_pages(&sender, 1, 0, &s.image, 0, 8);
-	scene_expect_ack(&sender, 1, 1);
-	old = sender.data[1];
-	sender.data[1] = raw_open_data(&sender, 1, 5);
-	sender.sequence[1] = 0;
-	raw_expect_closed(old);
-	close(old);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
-	/* Asking for it afterwards gives the same answer. */
-	say_down(&sender, 1, 1);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
-}
-
-static void an_older_generation_is_dropped(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-	int old;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_begin(&sender, s.pair.port, 1, s.image.size);
-	sender.data[0] = raw_open_data(&sender, 0, 3);
-	raw_pages(&sender, 0, 0, &s.image, 0, 8);
-	scene_expect_ack(&sender, 0, 1);
-	old = raw_open_data(&sender, 0, 2);
-	raw_expect_closed(old);
-	close(old);
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
-}
-
-/* It is given up before it was seen: then it must not be let in later. */
-static void a_connection_given_up_before_it_came_stays_out(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-	int old;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_begin(&sender, s.pair.port, 1, s.image.size);
-	say_down(&sender, 0, 1);
-	assert_int_equal(expect_fenced(&sender, 0, 1), 0);
-	old = raw_open_data(&sender, 0, 1);
-	raw_expect_closed(old);
-	close(old);
-	sender.data[0] = raw_open_data(&sender, 0, 2);
-	scene_send_rest(&s, &sender);
-}
-
-/*
- * SYNC had been reported on the connection that is lost: it is sent again, and the round's totals
- * stay whole.
- */
-static void sync_is_sent_again_on_a_new_generation(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct wire_end end;
-	struct testing_scene s;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	scene_send_all(&sender, &s.image);
-	raw_sync(&sender, 1, 0);
-	scene_expect_ack(&sender, 1, 3);
-	say_down(&sender, 1, 1);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 3);
-	close(sender.data[1]);
-	raw_sync(&sender, 0, 0);
-	sender.data[1] = raw_open_data(&sender, 1, 2);
-	sender.sequence[1] = 0;
-	raw_sync(&sender, 1, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	assert_true(totals_equal(&m.sync_done.totals, &sender.totals));
-	end = raw_end_of(&sender, 1, sender.totals.sum);
-	raw_say_end(&sender, &end);
-	raw_expect(sender.control, WIRE_COMMITTED, &m);
-	raw_close(&sender);
-	scene_end_well(&s);
-}
-
-/* The others go on without it. */
-static void a_channel_given_up_for_good_is_not_waited_for(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	for (unsigned came = 0; came < 2; came++) {
-		scene_begin(&s, __func__);
-		raw_begin(&sender, s.pair.port, 2, s.image.size);
-		sender.data[0] = raw_open_data(&sender, 0, 1);
-		if (came) {
-			sender.data[1] = raw_open_data(&sender, 1, 1);
-			raw_pages(&sender, 1, 0, &s.image, 24, 8);
-			scene_expect_ack(&sender, 1, 1);
-		}
-		say_down(&sender, 1, 1);
-		assert_int_equal(expect_fenced(&sender, 1, 1), came);
-		for (uint32_t i = 0; i < 4 - came; i++)
-			raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
-		raw_close_data(&sender, 1);
-		raw_finish(&sender);
-		raw_close(&sender);
-		scene_end_well(&s);
-	}
-}
-
-/*
- * The others had closed the round when it came: its SYNC says nothing, and what comes next counts.
- */
-static void sync_of_a_round_that_is_over_is_skipped(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct testing_scene s;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	say_down(&sender, 1, 1);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 0);
-	raw_close_data(&sender, 1);
-	for (uint32_t i = 0; i < 4; i++)
-		raw_pages(&sender, 0, 0, &s.image, i * 8, 8);
-	raw_sync(&sender, 0, 0);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	sender.data[1] = raw_open_data(&sender, 1, 2);
-	sender.sequence[1] = 0;
-	raw_sync(&sender, 1, 0);
-	raw_sync(&sender, 1, 1);
-	scene_expect_ack(&sender, 1, 2);
-	raw_sync(&sender, 0, 1);
-	raw_expect(sender.control, WIRE_SYNC_DONE, &m);
-	assert_int_equal(m.sync_done.round, 1);
-	raw_close(&sender);
-	testing_join(&s.pair);
-	testing_scene_destroy(&s);
-}
-
-/* Who notices says so. */
-static void a_receiver_that_loses_a_channel_says_so(void **state)
-{
-	struct raw_sender sender;
-	struct wire_message m;
-	struct testing_scene s;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	raw_pages(&sender, 1, 0, &s.image, 0, 8);
-	raw_close_data(&sender, 1);
-	raw_expect(sender.control, WIRE_CHANNEL_DOWN, &m);
-	assert_int_equal(m.fence.channel, 1);
-	assert_int_equal(m.fence.generation, 1);
-	say_down(&sender, 1, 1);
-	assert_int_equal(expect_fenced(&sender, 1, 1), 1);
-	sender.data[1] = raw_open_data(&sender, 1, 2);
-	sender.sequence[1] = 0;
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	testing_join(&s.pair);
-	assert_int_equal(s.pair.receiver.stats.failovers, 1);
-	assert_true(testing_sink_complete(&s.sink));
-	testing_scene_destroy(&s);
-}
-
-static void channel_down_for_no_channel_is_76(void **state)
-{
-	struct raw_sender sender;
-	struct testing_scene s;
-
-	(void)state;
-	scene_begin(&s, __func__);
-	raw_open(&sender, s.pair.port, 2, s.image.size);
-	say_down(&sender, 2, 1);
-	scene_end_badly(&s, &sender, MFD_PROTOCOL, "channel 2 of 2");
-}
-
 /* ---- Patience: the only test that waits for it. ---- */
 
 static void silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody(void **state)
@@ -787,16 +495,12 @@ static void silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody(vo
 	raw_open(&sender, s.pair.port, 2, s.image.size);
 	raw_pages(&sender, 0, 0, &s.image, 0, 8);
 	for (unsigned i = 0; i < 3; i++) {
-		raw_expect_closed(silent[i]);
-		close(silent[i]);
+		raw_expect_dropped(silent[i]);
 	}
 	assert_true(clock_ns() - began > 9 * CLOCK_NS_PER_S);
 	assert_true(clock_ns() - began < 15 * CLOCK_NS_PER_S);
-	for (uint32_t i = 1; i < 4; i++)
-		raw_pages(&sender, i % 2, 0, &s.image, i * 8, 8);
-	raw_finish(&sender);
-	raw_close(&sender);
-	scene_end_well(&s);
+	scene_send_from(&sender, &s.image, 1);
+	scene_finish(&s, &sender);
 	assert_int_equal(s.pair.dropped, 3);
 }
 
@@ -818,16 +522,6 @@ int main(void)
 		cmocka_unit_test(channels_may_come_in_any_order),
 		cmocka_unit_test(channels_may_come_late_and_in_pieces),
 		cmocka_unit_test(channels_that_never_come_end_both_with_75),
-		cmocka_unit_test(a_channel_given_up_is_fenced_with_its_count_and_opened_again),
-		cmocka_unit_test(a_fence_counts_only_what_is_written),
-		cmocka_unit_test(a_higher_generation_fences_the_older_one),
-		cmocka_unit_test(an_older_generation_is_dropped),
-		cmocka_unit_test(a_connection_given_up_before_it_came_stays_out),
-		cmocka_unit_test(sync_is_sent_again_on_a_new_generation),
-		cmocka_unit_test(a_channel_given_up_for_good_is_not_waited_for),
-		cmocka_unit_test(sync_of_a_round_that_is_over_is_skipped),
-		cmocka_unit_test(a_receiver_that_loses_a_channel_says_so),
-		cmocka_unit_test(channel_down_for_no_channel_is_76),
 		cmocka_unit_test(silent_strangers_are_dropped_after_ten_seconds_and_disturb_nobody),
 	};
 

@@ -8,15 +8,25 @@
 #include "common/raw.h"
 #include "common/testing.h"
 
-/* A receiver that runs, for a raw sender; 32 random pages. */
+#define SCENE_PAGES 32
+
+/* A receiver that runs, for a raw sender; SCENE_PAGES random pages. */
 static inline void scene_begin(struct testing_scene *s, const char *name)
 {
 	testing_scene_init(s, name);
 	testing_sink_destroy(&s->sink);
-	s->image.size = 32 * PAGE_BYTES;
+	s->image.size = SCENE_PAGES * PAGE_BYTES;
 	testing_source_init(&s->source, &s->image, true);
 	testing_sink_init(&s->sink, &s->image);
 	assert_true(testing_start_receiver(&s->pair));
+}
+
+/* The same, and a session has begun, with all of its connections. */
+static inline void scene_open(struct testing_scene *s, struct raw_sender *sender, const char *name,
+			      uint32_t channels)
+{
+	scene_begin(s, name);
+	raw_open(sender, s->pair.port, channels, s->image.size);
 }
 
 static inline void scene_end_well(struct testing_scene *s)
@@ -47,19 +57,41 @@ static inline void scene_end_badly(struct testing_scene *s, struct raw_sender *s
 	testing_scene_destroy(s);
 }
 
-/* All pages on the channels in turn, eight to a packet. */
+/* All pages from @packet on, on the channels in turn, eight to a packet. */
+static inline void scene_send_from(struct raw_sender *sender, const struct testing_image *image,
+				   uint32_t packet)
+{
+	for (uint32_t i = packet; i < SCENE_PAGES / 8; i++)
+		raw_pages(sender, i % sender->hello.channels, 0, image, i * 8, 8);
+}
+
 static inline void scene_send_all(struct raw_sender *sender, const struct testing_image *image)
 {
-	for (uint32_t i = 0; i < 4; i++)
-		raw_pages(sender, i % sender->hello.channels, 0, image, i * 8, 8);
+	scene_send_from(sender, image, 0);
+}
+
+/* SYNC on all channels, and the receiver's answer. */
+static inline void scene_sync(struct raw_sender *sender, uint32_t round)
+{
+	struct wire_message m;
+
+	for (uint32_t i = 0; i < sender->hello.channels; i++)
+		raw_sync(sender, i, round);
+	raw_expect(sender->control, WIRE_SYNC_DONE, &m);
+}
+
+/* All has been sent: a good end, and the sender goes. */
+static inline void scene_finish(struct testing_scene *s, struct raw_sender *sender)
+{
+	raw_finish(sender);
+	raw_close(sender);
+	scene_end_well(s);
 }
 
 static inline void scene_send_rest(struct testing_scene *s, struct raw_sender *sender)
 {
 	scene_send_all(sender, &s->image);
-	raw_finish(sender);
-	raw_close(sender);
-	scene_end_well(s);
+	scene_finish(s, sender);
 }
 
 /* Until the receiver has acknowledged @written packets of the channel. */

@@ -16,16 +16,10 @@
 #include "base/clock.h"
 #include "common/raw.h"
 #include "common/testing.h"
+#include "session/scenes.h"
 
 /* A cancel takes effect within 2 s; and slack where everything is slow. */
 #define CANCEL_NS ((TESTING_SANITIZED ? 4 : 2) * CLOCK_NS_PER_S)
-
-#define WAIT_FOR(condition)                                                                                            \
-	do {                                                                                                           \
-		unsigned waited_ = 0;                                                                                  \
-		while (testing_patience(&waited_, (condition)))                                                        \
-			;                                                                                              \
-	} while (0)
 
 static enum mfd_phase send_phase(const struct testing_scene *s)
 {
@@ -41,16 +35,6 @@ static enum mfd_phase recv_phase(const struct testing_scene *s)
 
 	recv_session_stats(s->pair.receiver.recv, &stats);
 	return stats.phase;
-}
-
-static void expect_end(const struct testing_end *e, enum mfd_status status, bool remote,
-		       const char *text)
-{
-	assert_false(e->ok);
-	if (e->error.status != status || e->error.remote != remote || !strstr(e->error.text, text))
-		fail_msg("%d%s: %s; expected %d%s: %s", e->error.status,
-			 e->error.remote ? " remote" : "", e->error.text, status,
-			 remote ? " remote" : "", text);
 }
 
 /* ---- Cancel. ---- */
@@ -284,7 +268,7 @@ static void a_sender_is_cancelled_while_its_peer_is_stopped(void **state)
 		assert_true(testing_start_sender(&s.pair));
 		raw_welcome(&r);
 		raw_accept_data(&r, 4);
-		WAIT_FOR(send_phase(&s) == MFD_MOVING);
+		TESTING_WAIT(send_phase(&s) == MFD_MOVING);
 		do {
 			send_session_stats(s.pair.sender.send, &stats);
 			before = stats.bytes_wire;
@@ -337,7 +321,7 @@ static void either_end_is_cancelled_while_the_input_has_nothing_to_say(void **st
 		testing_source_init(&s.source, &s.image, i & 2);
 		s.source.stall_page = i & 4 ? 100 : 0;
 		assert_true(testing_start(&s.pair));
-		WAIT_FOR(s.source.stalled);
+		TESTING_WAIT(s.source.stalled);
 		cancel_pair(&s, i & 1);
 	}
 }
@@ -352,7 +336,7 @@ static void either_end_is_cancelled_while_the_bandwidth_is_used_up(void **state)
 		testing_source_init(&s.source, &s.image, i & 2);
 		s.pair.bytes_per_second = 1000;
 		assert_true(testing_start(&s.pair));
-		WAIT_FOR(send_phase(&s) == MFD_MOVING && recv_phase(&s) == MFD_MOVING);
+		TESTING_WAIT(send_phase(&s) == MFD_MOVING && recv_phase(&s) == MFD_MOVING);
 		cancel_pair(&s, i & 1);
 	}
 }
@@ -367,7 +351,7 @@ static void either_end_is_cancelled_while_the_sink_is_slow(void **state)
 		s.sink.write_ms = 50;
 		s.sink.slow_writes = 1000;
 		assert_true(testing_start(&s.pair));
-		WAIT_FOR(send_phase(&s) == MFD_MOVING && recv_phase(&s) == MFD_MOVING);
+		TESTING_WAIT(send_phase(&s) == MFD_MOVING && recv_phase(&s) == MFD_MOVING);
 		cancel_pair(&s, i);
 	}
 }
@@ -381,7 +365,7 @@ static void either_end_is_cancelled_while_the_output_is_flushed(void **state)
 		testing_scene_init(&s, __func__);
 		s.sink.commit_ms = 20000;
 		assert_true(testing_start(&s.pair));
-		WAIT_FOR(recv_phase(&s) == MFD_FLUSHING);
+		TESTING_WAIT(recv_phase(&s) == MFD_FLUSHING);
 		assert_int_equal(send_phase(&s), MFD_FLUSHING);
 		cancel_pair(&s, i);
 	}
@@ -431,7 +415,7 @@ static void the_same_port_serves_again_at_once_after_a_cancel(void **state)
 		if (!testing_start(&s.pair))
 			fail_msg("%s", s.pair.receiver.error.text);
 		port = s.pair.port;
-		WAIT_FOR(s.source.stalled);
+		TESTING_WAIT(s.source.stalled);
 		cancel_pair(&s, i % 2);
 	}
 	testing_scene_init(&s, __func__);
@@ -517,7 +501,7 @@ static void a_busy_receiver_is_75_for_the_second_sender(void **state)
 	testing_scene_init(&second, __func__);
 	s.source.stall_page = 100;
 	assert_true(testing_start(&s.pair));
-	WAIT_FOR(s.source.stalled);
+	TESTING_WAIT(s.source.stalled);
 	second.pair.port = s.pair.port;
 	assert_true(testing_start_sender(&second.pair));
 	testing_join(&second.pair);
