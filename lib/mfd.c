@@ -118,8 +118,10 @@ static bool open_process(const struct mfd_send_options *o, struct source **ret,
 			 struct mfd_error *err)
 {
 	struct source_process_options process = {
-		.filter_given = o->filter_given, .filter = o->filter, .max_freeze_ms = o->max_freeze_ms,
-		.live = o->live, .downtime_ms = o->downtime_ms, .rounds = o->rounds, .trackers = o->trackers,
+		.filter_given = o->filter_given, .filter = o->filter,
+		.max_freeze_ms = o->max_freeze_ms,
+		.live = o->live, .downtime_ms = o->downtime_ms, .rounds = o->rounds,
+		.trackers = o->trackers,
 		.notice = o->notice ? o->notice : mfd_common_no_notice, .opaque = o->opaque,
 	};
 	const char *path = NULL;

@@ -150,7 +150,8 @@ static uint64_t control_silent_at(const struct control *c)
 static bool control_poll(struct control *c, const struct event *attention, uint64_t deadline_ns)
 {
 	struct pollfd p[2] = {
-		{ .fd = c->channel->ops->fd(c->channel), .events = POLLIN | (c->out_used ? POLLOUT : 0) },
+		{ .fd = c->channel->ops->fd(c->channel),
+		  .events = POLLIN | (c->out_used ? POLLOUT : 0) },
 		{ .fd = attention ? attention->fd : -1, .events = POLLIN },
 	};
 	uint64_t until = earliest(deadline_ns, earliest(c->next_beat_ns, control_silent_at(c)));

@@ -76,7 +76,7 @@ static bool on_channel_down(struct recv_session *s, const struct wire_fence *f,
 	t = &s->thread[f->channel];
 	pthread_mutex_lock(&s->lock);
 	known = f->generation >= t->generation || f->generation == t->fence.generation;
-	/* The answer is there when a newer connection has taken its place, or it was asked before. */
+	/* The answer is there: a newer connection has taken its place, or it was asked before. */
 	if (f->generation == t->fence.generation)
 		t->fence_news = true;
 	else if (known)

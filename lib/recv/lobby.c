@@ -199,7 +199,9 @@ static bool hear_hello(struct stranger *g, struct lobby_guest *ret, enum lobby_e
 		*ret_event = drop(g, ret);
 		return true;
 	}
-	*ret = (struct lobby_guest){ .preamble = g->preamble, .hello = m.hello, .control = g->control };
+	*ret = (struct lobby_guest){ .preamble = g->preamble,
+				     .hello = m.hello,
+				     .control = g->control };
 	memcpy(ret->who, g->who, sizeof(ret->who));
 	g->control = NULL;
 	leave(g);

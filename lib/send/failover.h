@@ -10,8 +10,8 @@
  *	        thread), and CHANNEL_DOWN is said
  *	FENCED  the receiver has answered and will write no more of it; what it had written is
  *	        retired (control thread)
- *	DOWN    the rest, from the slots and from the log, is on the `returned` list (sender thread);
- *	        an opener is at work
+ *	DOWN    the rest, from the slots and from the log, is on the `returned` list (sender
+ *	        thread); an opener is at work
  *	OPENED  a new connection is there (opener); the sender thread takes it: UP, with the next
  *	        generation
  *

@@ -44,7 +44,8 @@ static void fill_hello(const struct send_session *s, struct wire_hello *h)
 		.size = info->size, .allocated = info->allocated,
 		.regions = 1,
 		.delta = true,
-		.ended = s->params.ended, .ended_size = s->params.ended_size, .ended_hash = s->params.ended_hash,
+		.ended = s->params.ended, .ended_size = s->params.ended_size,
+		.ended_hash = s->params.ended_hash,
 		.own_secret = s->params.replay,
 	};
 	if (h->own_secret)
@@ -120,7 +121,8 @@ static bool await_welcome(struct send_session *s, uint64_t deadline_ns, struct m
 
 bool send_open_control(struct send_session *s, struct mfd_error *err)
 {
-	const struct wire_preamble preamble = { .version = WIRE_VERSION, .role = WIRE_ROLE_CONTROL };
+	const struct wire_preamble preamble = { .version = WIRE_VERSION,
+						.role = WIRE_ROLE_CONTROL };
 	const uint64_t deadline_ns = clock_deadline_ms(s->params.connect_timeout_ms);
 	const struct event *stop = &s->verdict.attention; /* nobody else minds it yet */
 	struct wire_message hello = { .type = WIRE_HELLO };

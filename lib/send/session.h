@@ -2,7 +2,8 @@
 /*
  * A sending session: what its threads share, and how it begins and ends.
  *
- *	main thread     connects, then walks the source (producer.c), then closes the door (session.c)
+ *	main thread     connects (open.c), walks the source (producer.c), closes the door
+ *	                (session.c)
  *	sender threads  one per data channel: read, examine, code, send (thread.c); they outlive
  *	                their connections (failover.c)
  *	openers         one for each channel that has no connection: makes the next one (reopen.c)

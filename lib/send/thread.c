@@ -99,7 +99,9 @@ static void examine(struct send_thread *t, struct batch *batch, uint8_t *pages, 
 
 	data = batch->packed ? bitmap_count(batch->data, count) :
 		zero_scan(t->zero, pages, PAGE_BYTES, batch->data, count);
-	*ret = (struct totals){ .packets = 1, .pages = bitmap_count(batch->carried, count), .sum = batch->kept_sum };
+	*ret = (struct totals){ .packets = 1,
+				.pages = bitmap_count(batch->carried, count),
+				.sum = batch->kept_sum };
 	/*
 	 * Pages are kept already only in a batch that was sent before: they are what they were
 	 * then.

@@ -97,7 +97,8 @@ static void *line_write(void *opaque)
 	struct piece *p;
 
 	while (p = line_wait(l, 1), p->size) {
-		const struct timespec due = { (time_t)(p->due_ns / 1000000000), (long)(p->due_ns % 1000000000) };
+		const struct timespec due = { (time_t)(p->due_ns / 1000000000),
+					      (long)(p->due_ns % 1000000000) };
 
 		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 		for (size_t put = 0; put < p->size;) {
@@ -134,7 +135,8 @@ static void line_start(int from, int to, uint64_t delay_ns, unsigned pieces)
 
 static struct sockaddr_in loopback(unsigned port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+				     .sin_addr = { htonl(INADDR_LOOPBACK) } };
 }
 
 static int listen_on(const char *file)

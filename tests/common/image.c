@@ -31,7 +31,8 @@ static void fill_random(uint64_t seed, uint8_t *page)
 
 static void fill_text(uint64_t seed, uint8_t *page)
 {
-	static const char *const words[] = { "page ", "memory ", "the ", "guest\n", "channel ", "0x7f3a", "round, ", "and " };
+	static const char *const words[] = { "page ", "memory ", "the ", "guest\n", "channel ",
+					     "0x7f3a", "round, ", "and " };
 	size_t used = 0;
 
 	while (used < PAGE_BYTES) {

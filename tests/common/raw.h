@@ -138,7 +138,8 @@ static inline void raw_expect_dropped(int fd)
 static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
 				const uint8_t *token)
 {
-	struct wire_preamble p = { .version = 1, .role = role, .channel = channel, .generation = generation };
+	struct wire_preamble p = { .version = 1, .role = role, .channel = channel,
+				   .generation = generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 
 	if (token)
@@ -204,8 +205,10 @@ struct raw_sender {
 static inline struct wire_hello raw_hello(uint32_t channels, uint64_t size)
 {
 	struct wire_hello h = {
-		.version_min = 1, .version_max = 1, .page_bytes = PAGE_BYTES, .packet_pages = 16, .channels = channels,
-		.methods = 1, .timeout_ms = RAW_PATIENCE_S * 1000, .size = size, .allocated = UINT64_MAX, .regions = 1,
+		.version_min = 1, .version_max = 1, .page_bytes = PAGE_BYTES, .packet_pages = 16,
+		.channels = channels,
+		.methods = 1, .timeout_ms = RAW_PATIENCE_S * 1000, .size = size,
+		.allocated = UINT64_MAX, .regions = 1,
 	};
 
 	h.flags = WIRE_HELLO_ROUNDS;
@@ -315,7 +318,8 @@ static inline void raw_make(struct raw_sender *s, uint32_t channel, uint32_t rou
 	assert_true(count <= sizeof(ret->payload) / PAGE_BYTES);
 	bitmap_fill(all, count);
 	ret->header = (struct wire_packet){
-		.kind = WIRE_PAGES, .round = round, .sequence = s->sequence[channel]++, .batch = s->batches++, .first = first,
+		.kind = WIRE_PAGES, .round = round, .sequence = s->sequence[channel]++,
+		.batch = s->batches++, .first = first,
 		.count = count, .data_pages = count, .payload = count * PAGE_BYTES,
 	};
 	for (uint32_t i = 0; i < count; i++) {
@@ -360,8 +364,10 @@ static inline void raw_zero(struct raw_sender *s, uint32_t channel, uint32_t rou
 			    uint64_t count)
 {
 	const struct totals one = { .packets = 1, .pages = count, .zero_pages = count };
-	struct raw_packet p = { .header = { .kind = WIRE_ZERO, .round = round, .sequence = s->sequence[channel]++,
-					    .batch = s->batches++, .first = first, .count = count } };
+	struct raw_packet p = { .header = { .kind = WIRE_ZERO, .round = round,
+					    .sequence = s->sequence[channel]++,
+					    .batch = s->batches++, .first = first,
+					    .count = count } };
 
 	raw_put(s->data[channel], &p);
 	totals_add(&s->totals, &one);

@@ -165,7 +165,8 @@ bool testing_start_sender(struct testing_pair *p)
 {
 	const struct send_params params = {
 		.address = p->address, .channels = p->channels, .packet_pages = p->packet_pages,
-		.method = p->method, .level = p->level == MFD_LEVEL_DEFAULT ? p->method->level_default : p->level,
+		.method = p->method,
+		.level = p->level == MFD_LEVEL_DEFAULT ? p->method->level_default : p->level,
 		.connect_timeout_ms = p->connect_timeout_ms, .timeout_ms = p->timeout_ms,
 		.bytes_per_second = p->bytes_per_second, .congestion = p->congestion,
 		.notice = on_notice, .opaque = p,

@@ -64,7 +64,8 @@ static void list(const uint8_t *bytes, size_t size)
 /* All pages carried, the lower half of each eight with data. */
 static void decode_kept(uint32_t count, const uint8_t *raw)
 {
-	const struct wire_packet p = { .kind = WIRE_PAGES, .flags = WIRE_FLAG_KEPT, .count = count };
+	const struct wire_packet p = { .kind = WIRE_PAGES, .flags = WIRE_FLAG_KEPT,
+				       .count = count };
 	uint64_t carried[BATCH_WORDS] = { 0 }, data[BATCH_WORDS], kept[BATCH_WORDS], sum;
 	uint8_t again[WIRE_MAX_KEPT_BYTES];
 	struct mfd_error err;

@@ -155,15 +155,18 @@ static void recorder_free(struct channel *c)
 }
 
 static const struct channel_ops recorder_ops = {
-	.kind = "recorder", .send = recorder_send, .recv = recorder_recv, .send_some = recorder_send_some,
-	.recv_some = recorder_recv_some, .shutdown = recorder_shutdown, .fd = recorder_fd, .free = recorder_free,
+	.kind = "recorder", .send = recorder_send, .recv = recorder_recv,
+	.send_some = recorder_send_some,
+	.recv_some = recorder_recv_some, .shutdown = recorder_shutdown, .fd = recorder_fd,
+	.free = recorder_free,
 };
 
 static struct channel *wrap(void *script, uint32_t id, struct channel *inner)
 {
 	struct recorder *r = fuzz_alloc(sizeof(*r));
 
-	*r = (struct recorder){ { &recorder_ops }, inner, script, (uint8_t)(id == UINT32_MAX ? CONTROL_CONNECTION : 1 + id) };
+	*r = (struct recorder){ { &recorder_ops }, inner, script,
+				(uint8_t)(id == UINT32_MAX ? CONTROL_CONNECTION : 1 + id) };
 	return &r->base;
 }
 
@@ -203,12 +206,15 @@ static void transfer(struct script *script, struct source *source, const char *m
 		     unsigned channels)
 {
 	struct receiver r = { .ok = false };
-	const struct mfd_recv_options o = { .output = "null:", .listen = "127.0.0.1:0", .timeout_ms = 10000, .max_channels = 8,
+	const struct mfd_recv_options o = { .output = "null:", .listen = "127.0.0.1:0",
+					    .timeout_ms = 10000, .max_channels = 8,
 					    .notice = hear, .opaque = &r };
 	char address[32];
 	struct send_params params = {
-		.address = address, .channels = channels, .packet_pages = PACKET_PAGES, .method = method_by_name(method),
-		.connect_timeout_ms = 10000, .timeout_ms = 10000, .notice = ignore, .wrap = wrap, .wrap_opaque = script,
+		.address = address, .channels = channels, .packet_pages = PACKET_PAGES,
+		.method = method_by_name(method),
+		.connect_timeout_ms = 10000, .timeout_ms = 10000, .notice = ignore, .wrap = wrap,
+		.wrap_opaque = script,
 	};
 	struct send_session *session;
 	struct mfd_error err;
@@ -270,7 +276,8 @@ static void record(const char *dir, const char *name, struct script *script, con
 static void add_preamble(struct script *s, uint8_t connection, uint8_t role, uint32_t channel,
 			 uint32_t generation)
 {
-	const struct wire_preamble p = { .version = 1, .role = role, .channel = channel, .generation = generation };
+	const struct wire_preamble p = { .version = 1, .role = role, .channel = channel,
+					 .generation = generation };
 	uint8_t raw[WIRE_PREAMBLE_BYTES];
 
 	wire_put_preamble(&p, raw);
@@ -308,8 +315,10 @@ static void add_hello(struct script *s, uint32_t channels, uint64_t size, uint32
 static void add_zero(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence,
 		     uint64_t first, uint64_t count)
 {
-	const struct wire_packet p = { .kind = WIRE_ZERO, .round = round, .sequence = sequence, .batch = first + 1000 * round,
-				       .first = first, .count = count, .flags = round ? WIRE_FLAG_AGAIN : 0 };
+	const struct wire_packet p = { .kind = WIRE_ZERO, .round = round, .sequence = sequence,
+				       .batch = first + 1000 * round,
+				       .first = first, .count = count,
+				       .flags = round ? WIRE_FLAG_AGAIN : 0 };
 	uint8_t raw[WIRE_PACKET_BYTES];
 
 	wire_put_packet(&p, raw);
@@ -320,8 +329,10 @@ static void add_zero(struct script *s, uint8_t connection, uint32_t round, uint6
 static void add_page(struct script *s, uint8_t connection, uint32_t round, uint64_t sequence,
 		     uint64_t first, uint8_t fill)
 {
-	struct wire_packet p = { .kind = WIRE_PAGES, .round = round, .sequence = sequence, .batch = first + 1000 * round + 1,
-				 .first = first, .count = 1, .data_pages = 1, .payload = PAGE_BYTES };
+	struct wire_packet p = { .kind = WIRE_PAGES, .round = round, .sequence = sequence,
+				 .batch = first + 1000 * round + 1,
+				 .first = first, .count = 1, .data_pages = 1,
+				 .payload = PAGE_BYTES };
 	uint8_t raw[WIRE_PACKET_BYTES + WIRE_MAX_BITMAPS_BYTES + PAGE_BYTES];
 	const uint64_t one = 1;
 	size_t bitmaps = wire_put_bitmaps(&one, &one, 1, raw + WIRE_PACKET_BYTES);
@@ -346,7 +357,8 @@ static void add_sync(struct script *s, uint8_t connection, uint32_t round, uint6
 /* The totals are put right by who plays it. */
 static void add_end(struct script *s, uint32_t rounds, uint64_t size)
 {
-	const struct wire_message m = { .type = WIRE_END, .end = { .rounds = rounds, .size = size } };
+	const struct wire_message m = { .type = WIRE_END,
+					.end = { .rounds = rounds, .size = size } };
 
 	add_message(s, &m);
 }
@@ -376,7 +388,8 @@ static void make_rounds(const char *dir, struct script *s)
  */
 static void make_fences(const char *dir, struct script *s)
 {
-	struct wire_message down = { .type = WIRE_CHANNEL_DOWN, .fence = { .channel = 0, .generation = 1 } };
+	struct wire_message down = { .type = WIRE_CHANNEL_DOWN,
+				     .fence = { .channel = 0, .generation = 1 } };
 
 	begin(s, MUST_COMMIT | REPAIR, 0);
 	add_hello(s, 2, 4 * PAGE_BYTES, 0);
@@ -396,7 +409,9 @@ static void make_fences(const char *dir, struct script *s)
 
 static void make_failures(const char *dir, struct script *s)
 {
-	struct wire_message error = { .type = WIRE_ERROR, .problem = { .status = MFD_IO, .text = "image: Input/output error" } };
+	struct wire_message error = { .type = WIRE_ERROR,
+				      .problem = { .status = MFD_IO,
+						   .text = "image: Input/output error" } };
 
 	begin(s, REPAIR, 0);
 	add_hello(s, 1, MFD_UNKNOWN, 0);

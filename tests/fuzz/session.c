@@ -20,7 +20,8 @@
 #define REPAIR_TOTALS 2u
 #define MUST_COMMIT 0x80u            /* in the corpus: a seed that does not any more is none */
 
-#define MAX_BYTES (UINT64_C(1) << 20) /* of an image: a few hundred pages do everything that more of them do */
+/* Of an image: a few hundred pages do everything that more of them do. */
+#define MAX_BYTES (UINT64_C(1) << 20)
 #define MAX_CHANNELS 4u
 #define MAX_ROUNDS 8u              /* whose batches are counted here */
 #define TIMEOUT_MS 10000u
@@ -85,7 +86,8 @@ static bool sink_commit(struct sink *s, uint64_t size, const struct event *stop,
 }
 
 static const struct sink_ops sink_ops = {
-	.kind = "memory", .begin = sink_begin, .write = sink_write, .zero = sink_zero, .commit = sink_commit,
+	.kind = "memory", .begin = sink_begin, .write = sink_write, .zero = sink_zero,
+	.commit = sink_commit,
 };
 
 /* ---- The script. ---- */

@@ -366,7 +366,8 @@ static bool hear(struct stage *s, struct stage_connection *c, struct lobby_guest
  */
 static bool lobby_idle(struct stage *s, const struct event *event)
 {
-	struct pollfd p[2] = { { .fd = event->fd, .events = POLLIN }, { .fd = s->guests.fd, .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = event->fd, .events = POLLIN },
+			       { .fd = s->guests.fd, .events = POLLIN } };
 	bool more = true;
 
 	pthread_mutex_lock(&s->lock);

@@ -18,8 +18,8 @@
  *	                  for those before it.  A read may be satisfied early, before the flag that
  *	                  permits it was read; an acquire forbids it.
  *	done, SYNC, open, stop
- *	                  a waker's stores sit in its store buffer (first in, first out) until memory
- *	                  takes them, or a fence drains it.
+ *	                  a waker's stores sit in its store buffer (first in, first out) until
+ *	                  memory takes them, or a fence drains it.
  *	announced         the same for the producer.
  * A read-modify-write drains its own buffer. Semaphores are taken for less than POSIX promises:
  * a token shows the words (fill, pending_sync, interrupt, exit) stored before it, but nothing of a
@@ -63,7 +63,7 @@
 #define AT(c, i) ((c) * SLOTS + (i))
 #define BIT(id) (1 << (id))
 #define ANSWER(id) (16 + (id))	/* what the sender thread leaves in a slot */
-#define DOOR CHANNELS		/* the door's store buffer; a sender thread's has its channel's number */
+#define DOOR CHANNELS		/* the door's store buffer; a sender thread's: its channel */
 #define NONE 255
 
 /* Contents of store buffers: 1..SLOTS is a flip of that slot's bit in `done`. */
@@ -364,7 +364,7 @@ inline handle_batch()
 			got = 0
 		};
 #ifdef LATE_WAKE
-		/* Later than the code, which wakes when half of the ring is free: only when all of it is. */
+		/* Later than the code, which wakes when half of the ring is free: all of it. */
 		if
 		:: HAS_BATCH -> skip
 		:: else -> wake_producer(c)
@@ -641,7 +641,7 @@ proctype Producer()
 			:: else
 			fi;
 			if
-			:: returned != 0 || changes_before != changes	/* not yet: send that, and SYNC again */
+			:: returned != 0 || changes_before != changes /* send that, and SYNC again */
 			:: else ->
 				/* The round has ended: all of it has been written. */
 				assert(delivered == (BIT(last + 1) - 2));

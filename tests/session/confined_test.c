@@ -76,7 +76,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-	static const char *const names[] = { "image", "in/out", "ports/port", "outside", "in", "ports", "" };
+	static const char *const names[] = { "image", "in/out", "ports/port", "outside", "in",
+					     "ports", "" };
 	struct fixture *f = *state;
 	char path[PATH_MAX];
 	int failures = 0;
@@ -141,8 +142,10 @@ static int receive(struct fixture *f, enum how how, int pipe_fd)
 	struct receiver r = { .f = f, .port = pipe_fd };
 	char ports[PATH_MAX];
 	const struct mfd_recv_options o = {
-		.output = f->out, .listen = "127.0.0.1:0", .accept_timeout_ms = 30000, .timeout_ms = 30000,
-		.max_channels = MFD_MAX_CHANNELS, .inplace = how == IN_PLACE, .force = true, .confine = how != FREE,
+		.output = f->out, .listen = "127.0.0.1:0", .accept_timeout_ms = 30000,
+		.timeout_ms = 30000,
+		.max_channels = MFD_MAX_CHANNELS, .inplace = how == IN_PLACE, .force = true,
+		.confine = how != FREE,
 		.confine_remove = ports, .notice = hear, .opaque = &r,
 	};
 	struct mfd_recv *recv;
@@ -173,7 +176,8 @@ static bool send_image(const struct fixture *f, uint16_t port, struct mfd_error 
 {
 	char address[32];
 	const struct mfd_send_options o = {
-		.image = f->image, .address = address, .channels = 3, .method = "zstd", .level = MFD_LEVEL_DEFAULT,
+		.image = f->image, .address = address, .channels = 3, .method = "zstd",
+		.level = MFD_LEVEL_DEFAULT,
 		.connect_timeout_ms = 30000, .timeout_ms = 30000,
 	};
 	struct mfd_send *send;

@@ -38,8 +38,10 @@ struct delta {
 static struct delta some_delta(void)
 {
 	return (struct delta){
-		.image = { .seed = 7, .size = (2u << 20) + 100, .kind = TESTING_MIXED, .rounds = 1 },
-		.basis_bytes = (2u << 20) + 100, .differs = 20, .rereadable = true, .packet_pages = 16, .channels = 4,
+		.image = { .seed = 7, .size = (2u << 20) + 100, .kind = TESTING_MIXED,
+			   .rounds = 1 },
+		.basis_bytes = (2u << 20) + 100, .differs = 20, .rereadable = true,
+		.packet_pages = 16, .channels = 4,
 		.fault = { .kind = TESTING_PIECES },
 	};
 }
@@ -233,7 +235,8 @@ static void rounds_after_the_first_are_sent(void **state)
 
 static void lost_hash_lists_cost_nothing_but_bytes(void **state)
 {
-	static const enum testing_fault_kind kinds[] = { TESTING_RST, TESTING_FIN, TESTING_FLIP, TESTING_STALL };
+	static const enum testing_fault_kind kinds[] = { TESTING_RST, TESTING_FIN, TESTING_FLIP,
+							 TESTING_STALL };
 	static const uint64_t at[] = { 0, 1, 47, 48, 60, 3000, 20000 };
 	struct delta d = some_delta();
 	uint64_t data, kept;
@@ -296,11 +299,16 @@ static void seeded_deltas_arrive_identical(void **state)
 	(void)state;
 	for (unsigned i = 0; i < testing_sweep(25, 1000); i++) {
 		struct delta d = {
-			.image = { .seed = testing_random(&seed), .size = testing_random(&seed) % (3u << 20),
-				   .kind = testing_random(&seed) % 5, .rounds = 1 + testing_random(&seed) % 3 },
-			.basis_bytes = testing_random(&seed) % (3u << 20), .differs = testing_random(&seed) % 30,
-			.rereadable = testing_random(&seed) % 2, .knows_zeros = testing_random(&seed) % 2,
-			.packet_pages = 1 + testing_random(&seed) % 100, .channels = 1 + testing_random(&seed) % 8,
+			.image = { .seed = testing_random(&seed),
+				   .size = testing_random(&seed) % (3u << 20),
+				   .kind = testing_random(&seed) % 5,
+				   .rounds = 1 + testing_random(&seed) % 3 },
+			.basis_bytes = testing_random(&seed) % (3u << 20),
+			.differs = testing_random(&seed) % 30,
+			.rereadable = testing_random(&seed) % 2,
+			.knows_zeros = testing_random(&seed) % 2,
+			.packet_pages = 1 + testing_random(&seed) % 100,
+			.channels = 1 + testing_random(&seed) % 8,
 			.fault = { .kind = TESTING_PIECES },
 		};
 
@@ -314,7 +322,8 @@ static void seeded_deltas_arrive_identical(void **state)
 static void send_kept(struct raw_sender *sender, const struct testing_image *image,
 		      uint64_t sum_off)
 {
-	uint64_t carried[BATCH_WORDS] = { 0 }, data[BATCH_WORDS] = { 0 }, kept[BATCH_WORDS] = { 0 }, kept_sum = 0;
+	uint64_t carried[BATCH_WORDS] = { 0 }, data[BATCH_WORDS] = { 0 }, kept[BATCH_WORDS] = { 0 };
+	uint64_t kept_sum = 0;
 	uint8_t header[WIRE_PACKET_BYTES], raw[WIRE_MAX_KEPT_BYTES], payload[4 * PAGE_BYTES];
 	struct raw_packet p;
 	struct totals one;
@@ -366,7 +375,9 @@ static void scene_with_basis(struct testing_scene *s, struct sink_basis *basis,
 	d.image = s->image;
 	d.basis_bytes = s->image.size;
 	d.differs = 0;
-	*basis = (struct sink_basis){ .own = -1, .old = make_basis(&d), .old_bytes = d.basis_bytes };
+	*basis = (struct sink_basis){ .own = -1,
+				      .old = make_basis(&d),
+				      .old_bytes = d.basis_bytes };
 	s->sink.sink.basis = basis;
 	assert_true(testing_start_receiver(&s->pair));
 	memset(sender, 0, sizeof(*sender));

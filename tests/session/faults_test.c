@@ -275,8 +275,13 @@ static void control_that_dies_anywhere_leaves_both_honest(void **state)
 	for (unsigned from = 0; from < testing_sweep(256, 1600); from += SCENES_TOGETHER) {
 		s = scenes_new(__func__);
 		for (unsigned i = 0; i < SCENES_TOGETHER; i++) {
-			const struct testing_faults f = { { { .channel = TESTING_CONTROL, .kind = i & 1 ? TESTING_RST : TESTING_FIN,
-				.sending = i & 2, .at = (from / SCENES_TOGETHER) * 16 + (i >> 3) * 8 } }, .count = 1 };
+			const struct testing_fault fault = {
+				.channel = TESTING_CONTROL,
+				.kind = i & 1 ? TESTING_RST : TESTING_FIN,
+				.sending = i & 2,
+				.at = (from / SCENES_TOGETHER) * 16 + (i >> 3) * 8,
+			};
+			const struct testing_faults f = { { fault }, .count = 1 };
 
 			*(i & 4 ? &s[i].pair.send_faults : &s[i].pair.recv_faults) = f;
 			s[i].pair.accept_timeout_ms = 500;
@@ -394,9 +399,13 @@ static void single_bytes_and_odd_pieces_arrive_identical(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < TESTING_COUNT(pieces); i++) {
-		const struct testing_faults f = { { { .channel = TESTING_EVERY, .kind = TESTING_PIECES, .at = pieces[i] } }, .count = 1 };
-		const struct testing_image image = { .seed = i, .size = 40000 * pieces[i] > 500000 ? 500000 : 40000 * pieces[i],
-						     .kind = TESTING_MIXED, .rounds = 2 };
+		const struct testing_fault fault = { .channel = TESTING_EVERY,
+						     .kind = TESTING_PIECES, .at = pieces[i] };
+		const struct testing_faults f = { { fault }, .count = 1 };
+		const struct testing_image image = {
+			.seed = i, .kind = TESTING_MIXED, .rounds = 2,
+			.size = 40000 * pieces[i] > 500000 ? 500000 : 40000 * pieces[i],
+		};
 		struct testing_source source;
 		struct testing_sink sink;
 		struct testing_pair p;

@@ -24,9 +24,11 @@
 #define PACKET_PAGES 16u
 #define PACKET (PACKET_PAGES * PAGE_BYTES)
 
-static const uint64_t sizes[] = { 0, 1, 4095, 4096, 4097, PACKET - PAGE_BYTES, PACKET - 1, PACKET, PACKET + 1,
+static const uint64_t sizes[] = { 0, 1, 4095, 4096, 4097, PACKET - PAGE_BYTES, PACKET - 1, PACKET,
+				  PACKET + 1,
 				  PACKET + PAGE_BYTES, 3 * PACKET + 1 };
-static const struct method_ops *const methods[] = { &method_none, &method_zlib, &method_zstd, &method_auto };
+static const struct method_ops *const methods[] = { &method_none, &method_zlib, &method_zstd,
+						    &method_auto };
 static const unsigned channels[] = { 1, 2, 8, 32 };
 
 /* Both ends count the same pages, and together they are the image. */
@@ -81,7 +83,8 @@ static void move(const struct testing_image *image, bool rereadable, bool knows_
 static void move_all(enum testing_kind kind, bool rereadable, bool knows_zeros)
 {
 	for (unsigned i = 0; i < TESTING_COUNT(sizes); i++) {
-		const struct testing_image image = { .seed = 1000 + i, .size = sizes[i], .kind = kind, .rounds = 1 };
+		const struct testing_image image = { .seed = 1000 + i, .size = sizes[i],
+						     .kind = kind, .rounds = 1 };
 
 		for (unsigned m = 0; m < TESTING_COUNT(methods); m++) {
 			for (unsigned c = 0; c < TESTING_COUNT(channels); c++)
@@ -136,7 +139,8 @@ static void a_source_that_is_read_once_arrives_identical(void **state)
 /* More batches than there are buffers, slots and places in the logs. */
 static void a_long_stream_goes_round_its_buffers(void **state)
 {
-	const struct testing_image image = { .seed = 7, .size = (24u << 20) + 5, .kind = TESTING_MIXED, .rounds = 1 };
+	const struct testing_image image = { .seed = 7, .size = (24u << 20) + 5,
+					     .kind = TESTING_MIXED, .rounds = 1 };
 
 	(void)state;
 	for (unsigned c = 0; c < TESTING_COUNT(channels); c++)
@@ -145,7 +149,8 @@ static void a_long_stream_goes_round_its_buffers(void **state)
 
 static void a_long_image_goes_round_its_logs(void **state)
 {
-	const struct testing_image image = { .seed = 8, .size = (24u << 20) + 4095, .kind = TESTING_MIXED, .rounds = 1 };
+	const struct testing_image image = { .seed = 8, .size = (24u << 20) + 4095,
+					     .kind = TESTING_MIXED, .rounds = 1 };
 
 	(void)state;
 	move(&image, true, false, &method_zstd, 1);
@@ -158,8 +163,10 @@ static void seeded_images_arrive_identical(void **state)
 
 	(void)state;
 	for (unsigned i = 0; i < testing_sweep(20, 2000); i++) {
-		const struct testing_image image = { .seed = testing_random(&seed), .size = testing_random(&seed) % (2u << 20),
-						     .kind = testing_random(&seed) % 5, .rounds = 1 };
+		const struct testing_image image = { .seed = testing_random(&seed),
+						     .size = testing_random(&seed) % (2u << 20),
+						     .kind = testing_random(&seed) % 5,
+						     .rounds = 1 };
 
 		move(&image, testing_random(&seed) % 2, testing_random(&seed) % 2,
 		     methods[testing_random(&seed) % TESTING_COUNT(methods)],
@@ -169,7 +176,8 @@ static void seeded_images_arrive_identical(void **state)
 
 static void a_packet_may_be_as_large_as_the_wire_allows(void **state)
 {
-	const struct testing_image image = { .seed = 9, .size = (9u << 20) + 1, .kind = TESTING_MIXED, .rounds = 1 };
+	const struct testing_image image = { .seed = 9, .size = (9u << 20) + 1,
+					     .kind = TESTING_MIXED, .rounds = 1 };
 	static const uint32_t pages[] = { 1, 63, 64, 65, 1023, BATCH_MAX_PAGES };
 
 	(void)state;
@@ -296,7 +304,8 @@ static void real_files_arrive_identical(void **state)
 
 static void holes_stay_holes(void **state)
 {
-	const struct run runs[] = { { 0, 1 }, { 1u << 20, 300000 }, { 5u << 20, 4096 }, { (8u << 20) - 10, 10 } };
+	const struct run runs[] = { { 0, 1 }, { 1u << 20, 300000 }, { 5u << 20, 4096 },
+				    { (8u << 20) - 10, 10 } };
 
 	(void)state;
 	move_file(8u << 20, runs, TESTING_COUNT(runs), &method_none);
@@ -322,7 +331,9 @@ static void sizes_around_32_bits_are_kept(void **state)
 	for (unsigned shift = 31; shift <= 32; shift++) {
 		for (unsigned i = 0; i < TESTING_COUNT(off); i++) {
 			const uint64_t size = (UINT64_C(1) << shift) + (uint64_t)off[i];
-			const struct run runs[] = { { 0, 4096 }, { (UINT64_C(1) << shift) - 3 * PAGE_BYTES, PAGE_BYTES },
+			const struct run runs[] = { { 0, 4096 },
+						    { (UINT64_C(1) << shift) - 3 * PAGE_BYTES,
+						      PAGE_BYTES },
 						    { size - 2, 2 } };
 
 			move_file(size, runs, TESTING_COUNT(runs), methods[i % 3]);
@@ -367,7 +378,8 @@ static void *feed(void *opaque)
 static void move_pipe(uint64_t size, size_t piece, unsigned pause_us,
 		      const struct method_ops *method)
 {
-	const struct testing_image image = { .seed = 5, .size = size, .kind = TESTING_MIXED, .rounds = 1 };
+	const struct testing_image image = { .seed = 5, .size = size, .kind = TESTING_MIXED,
+					     .rounds = 1 };
 	struct feeder f = { &image, -1, piece, pause_us };
 	struct testing_sink sink;
 	struct testing_pair p;

@@ -74,12 +74,15 @@ static int setup(void **state)
 			return -1;
 	}
 	f->recv_options = (struct mfd_recv_options){
-		.output = f->out_path, .listen = "127.0.0.1:0", .timeout_ms = 20000, .max_channels = 8, .resume = true,
+		.output = f->out_path, .listen = "127.0.0.1:0", .timeout_ms = 20000,
+		.max_channels = 8, .resume = true,
 		.notice = on_notice, .opaque = f,
 	};
 	f->send_options = (struct mfd_send_options){
-		.image = f->image_path, .address = f->address, .channels = 1, .method = "none", .level = MFD_LEVEL_DEFAULT,
-		.connect_timeout_ms = 20000, .timeout_ms = 20000, .retries = 5, .notice = on_notice, .opaque = f,
+		.image = f->image_path, .address = f->address, .channels = 1, .method = "none",
+		.level = MFD_LEVEL_DEFAULT,
+		.connect_timeout_ms = 20000, .timeout_ms = 20000, .retries = 5, .notice = on_notice,
+		.opaque = f,
 	};
 	return close(fd);
 }

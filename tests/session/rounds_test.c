@@ -66,8 +66,10 @@ static void the_newest_content_wins_with_every_method(void **state)
 	for (uint32_t rounds = 3; rounds <= 10; rounds++) {
 		for (unsigned m = 0; m < TESTING_COUNT(methods); m++) {
 			const struct live l = {
-				.image = { .seed = rounds, .size = 3u << 20, .kind = TESTING_MIXED, .rounds = rounds },
-				.method = methods[m], .channels = 8, .packet_pages = 16, .rereadable = true,
+				.image = { .seed = rounds, .size = 3u << 20, .kind = TESTING_MIXED,
+					   .rounds = rounds },
+				.method = methods[m], .channels = 8, .packet_pages = 16,
+				.rereadable = true,
 			};
 
 			move(&l);
@@ -84,8 +86,10 @@ static void rounds_of_an_image_of_unknown_size_arrive(void **state)
 	(void)state;
 	for (uint64_t size = 0; size < 3 * PAGE_BYTES; size += PAGE_BYTES - 1) {
 		const struct live l = {
-			.image = { .seed = 3, .size = (20u << 20) + size, .kind = TESTING_MIXED, .rounds = 4 },
-			.method = &method_zstd, .channels = 4, .packet_pages = 64, .rereadable = true, .knows_zeros = true,
+			.image = { .seed = 3, .size = (20u << 20) + size, .kind = TESTING_MIXED,
+				   .rounds = 4 },
+			.method = &method_zstd, .channels = 4, .packet_pages = 64,
+			.rereadable = true, .knows_zeros = true,
 			.unknown_size = true,
 		};
 
@@ -100,9 +104,11 @@ static void a_page_may_become_zero_and_data_again(void **state)
 	for (unsigned m = 0; m < TESTING_COUNT(methods); m++) {
 		for (unsigned way = 0; way < 3; way++) {
 			const struct live l = {
-				.image = { .seed = 70 + m, .size = (1u << 20) + 100, .kind = TESTING_ALTERNATING, .rounds = 9 },
+				.image = { .seed = 70 + m, .size = (1u << 20) + 100,
+					   .kind = TESTING_ALTERNATING, .rounds = 9 },
 				.method = methods[m], .channels = 8, .packet_pages = 16,
-				.rereadable = way != 2, .knows_zeros = way == 1, .unknown_size = m == way,
+				.rereadable = way != 2, .knows_zeros = way == 1,
+				.unknown_size = m == way,
 			};
 
 			move(&l);
@@ -115,8 +121,10 @@ static void a_round_of_the_next_content_never_overtakes(void **state)
 	(void)state;
 	for (unsigned channels = 1; channels <= 8; channels *= 2) {
 		const struct live l = {
-			.image = { .seed = channels, .size = 1u << 20, .kind = TESTING_RANDOM, .rounds = 4 },
-			.method = &method_none, .channels = channels, .packet_pages = 2, .rereadable = true, .slow_writes = 40,
+			.image = { .seed = channels, .size = 1u << 20, .kind = TESTING_RANDOM,
+				   .rounds = 4 },
+			.method = &method_none, .channels = channels, .packet_pages = 2,
+			.rereadable = true, .slow_writes = 40,
 		};
 
 		move(&l);
@@ -126,7 +134,8 @@ static void a_round_of_the_next_content_never_overtakes(void **state)
 static void more_channels_than_pages_still_agree_on_each_round(void **state)
 {
 	const struct live l = {
-		.image = { .seed = 5, .size = 3 * PAGE_BYTES + 1, .kind = TESTING_ALTERNATING, .rounds = 30 },
+		.image = { .seed = 5, .size = 3 * PAGE_BYTES + 1, .kind = TESTING_ALTERNATING,
+			   .rounds = 30 },
 		.method = &method_zstd, .channels = 32, .packet_pages = 16, .rereadable = true,
 	};
 
@@ -152,11 +161,16 @@ static void seeded_rounds_arrive_identical(void **state)
 	(void)state;
 	for (unsigned i = 0; i < testing_sweep(15, 1000); i++) {
 		const struct live l = {
-			.image = { .seed = testing_random(&seed), .size = testing_random(&seed) % (1u << 20),
-				   .kind = testing_random(&seed) % 5, .rounds = 1 + testing_random(&seed) % 12 },
-			.method = methods[testing_random(&seed) % 3], .channels = 1 + testing_random(&seed) % 12,
-			.packet_pages = 1 + testing_random(&seed) % 40, .rereadable = testing_random(&seed) % 2,
-			.knows_zeros = testing_random(&seed) % 2, .unknown_size = testing_random(&seed) % 2,
+			.image = { .seed = testing_random(&seed),
+				   .size = testing_random(&seed) % (1u << 20),
+				   .kind = testing_random(&seed) % 5,
+				   .rounds = 1 + testing_random(&seed) % 12 },
+			.method = methods[testing_random(&seed) % 3],
+			.channels = 1 + testing_random(&seed) % 12,
+			.packet_pages = 1 + testing_random(&seed) % 40,
+			.rereadable = testing_random(&seed) % 2,
+			.knows_zeros = testing_random(&seed) % 2,
+			.unknown_size = testing_random(&seed) % 2,
 		};
 
 		move(&l);
@@ -202,7 +216,8 @@ static void check_file(const char *path, const struct testing_image *image)
 static void move_to_file(const struct testing_image *image, uint64_t old, bool inplace,
 			 bool rereadable, const struct method_ops *method)
 {
-	const struct sink_file_options options = { .force = true, .inplace = inplace, .no_fsync = true };
+	const struct sink_file_options options = { .force = true, .inplace = inplace,
+						   .no_fsync = true };
 	struct testing_source source;
 	struct testing_pair p;
 	struct mfd_error err;
@@ -233,7 +248,9 @@ static void in_place_zeros_replace_an_old_image_full_of_data(void **state)
 	(void)state;
 	for (uint32_t rounds = 1; rounds <= 3; rounds += 2) {
 		for (unsigned i = 0; i < 4; i++) {
-			const struct testing_image image = { .seed = i, .size = (2u << 20) + 77, .kind = TESTING_ZERO, .rounds = rounds };
+			const struct testing_image image = { .seed = i, .size = (2u << 20) + 77,
+							     .kind = TESTING_ZERO,
+							     .rounds = rounds };
 
 			move_to_file(&image, 3u << 20, true, i < 2, methods[i % 3]);
 		}
@@ -244,7 +261,8 @@ static void in_place_the_newest_content_wins(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 6; i++) {
-		const struct testing_image image = { .seed = i, .size = (1u << 20) + i, .kind = TESTING_ALTERNATING, .rounds = 1 + i };
+		const struct testing_image image = { .seed = i, .size = (1u << 20) + i,
+						     .kind = TESTING_ALTERNATING, .rounds = 1 + i };
 
 		move_to_file(&image, (1u << 20) - 4096 * i, true, i % 2, methods[i % 3]);
 	}
@@ -254,7 +272,8 @@ static void a_new_file_gets_the_newest_content_and_its_zeros(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 6; i++) {
-		const struct testing_image image = { .seed = i, .size = (1u << 20) + i, .kind = TESTING_ALTERNATING, .rounds = 1 + i };
+		const struct testing_image image = { .seed = i, .size = (1u << 20) + i,
+						     .kind = TESTING_ALTERNATING, .rounds = 1 + i };
 
 		move_to_file(&image, i % 2 ? 5u << 20 : 0, false, i % 3, methods[i % 3]);
 	}
@@ -273,7 +292,8 @@ static void deliver(struct testing_sink *s, uint64_t page, uint32_t round)
 
 static void the_test_sink_notices_what_overtakes_or_is_wrong(void **state)
 {
-	const struct testing_image image = { .seed = 1, .size = 64 * PAGE_BYTES, .kind = TESTING_RANDOM, .rounds = 2 };
+	const struct testing_image image = { .seed = 1, .size = 64 * PAGE_BYTES,
+					     .kind = TESTING_RANDOM, .rounds = 2 };
 	struct testing_sink sink;
 	uint64_t changed = 0;
 

@@ -88,7 +88,8 @@ static void cancel_receiver(struct testing_scene *s)
 static void a_sender_cancelled_before_it_runs_does_not_run(void **state)
 {
 	const struct send_params params = {
-		.address = "127.0.0.1:1", .channels = 3, .packet_pages = 16, .method = &method_none, .connect_timeout_ms = 20000,
+		.address = "127.0.0.1:1", .channels = 3, .packet_pages = 16, .method = &method_none,
+		.connect_timeout_ms = 20000,
 		.timeout_ms = 20000, .notice = NULL, .wrap = channel_wrap_nothing,
 	};
 	struct send_session *session;
@@ -108,7 +109,8 @@ static void a_sender_cancelled_before_it_runs_does_not_run(void **state)
 static void sessions_that_never_ran_are_freed(void **state)
 {
 	const struct send_params send = {
-		.address = "127.0.0.1:1", .channels = MFD_MAX_CHANNELS, .packet_pages = 16, .method = &method_zstd, .wrap = channel_wrap_nothing,
+		.address = "127.0.0.1:1", .channels = MFD_MAX_CHANNELS, .packet_pages = 16,
+		.method = &method_zstd, .wrap = channel_wrap_nothing,
 	};
 	struct recv_params recv = { .timeout_ms = 1000, .wrap = channel_wrap_nothing };
 	const struct address any = { .host = "127.0.0.1" };
@@ -256,7 +258,8 @@ static void a_sender_is_cancelled_while_its_peer_is_stopped(void **state)
 {
 	(void)state;
 	for (unsigned stream = 0; stream < 2; stream++) {
-		const struct testing_image image = { .size = 64u << 20, .kind = TESTING_RANDOM, .rounds = 1 };
+		const struct testing_image image = { .size = 64u << 20, .kind = TESTING_RANDOM,
+						     .rounds = 1 };
 		struct raw_receiver r;
 		struct testing_scene s;
 		struct mfd_stats stats;

@@ -208,7 +208,8 @@ static void an_integer_with_junk_is_refused(void **state)
 
 static void a_mask_is_hexadecimal_whatever_it_begins_with(void **state)
 {
-	static const char *const junk[] = { "", "0x", "x33", "-1", "+1", " 33", "33 ", "3g", "0x3.0" };
+	static const char *const junk[] = { "", "0x", "x33", "-1", "+1", " 33", "33 ", "3g",
+					    "0x3.0" };
 	unsigned long got = 77;
 
 	(void)state;

@@ -26,7 +26,8 @@
 static struct mfd_stats half_way(void)
 {
 	return (struct mfd_stats){
-		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB, .bytes_wire = 223696213,
+		.phase = MFD_MOVING, .bytes_image = 2 * GIB, .bytes_done = GIB,
+		.bytes_wire = 223696213,
 		.pages_zero = 89129, .pages_data = 173015, .elapsed_ns = 455000000,
 		.cpu_ns = 700000000, .channels = 8, .method = "zstd", .level = 1, .backend = "zstd",
 		.hash = UINT64_C(0x0123456789abcdef), .downtime_ns = MFD_UNKNOWN, .tracker = "",
@@ -155,7 +156,8 @@ static void the_summary_of_a_process_says_how_long_it_was_frozen(void **state)
 static void the_summary_of_an_empty_image_divides_by_nothing(void **state)
 {
 	struct mfd_stats s = {
-		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none", .committed = true,
+		.bytes_image = 0, .channels = 1, .method = "none", .backend = "none",
+		.committed = true,
 		.downtime_ns = MFD_UNKNOWN, .tracker = "",
 	};
 	char text[SUMMARY_TEXT];
@@ -309,7 +311,8 @@ static void an_unknown_size_has_neither_a_percentage_nor_a_time_left(void **stat
 
 static void before_the_session_there_is_only_the_phase(void **state)
 {
-	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .tracker = "", .method = "", .backend = "" };
+	struct mfd_stats s = { .phase = MFD_CONNECTING, .bytes_image = MFD_UNKNOWN, .tracker = "",
+			       .method = "", .backend = "" };
 	struct progress p = { 0 };
 	char text[PROGRESS_TEXT];
 

@@ -222,7 +222,8 @@ static void only_a_file_with_a_rule_can_be_truncated(void **state)
 
 static void rule_for_nothing(struct fixture *f)
 {
-	const struct confine_rule rules[] = { { f->name[INSIDE_B], -1, ALL }, { f->inside, -1, CONFINE_READ } };
+	const struct confine_rule rules[] = { { f->name[INSIDE_B], -1, ALL },
+					      { f->inside, -1, CONFINE_READ } };
 
 	confined(rules, 2, 1);
 	EXPECT(opens(f->name[INSIDE_A], O_RDONLY));
@@ -260,7 +261,8 @@ static int listening(struct sockaddr_in *ret_at)
 	socklen_t size = sizeof(*ret_at);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	*ret_at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*ret_at = (struct sockaddr_in){ .sin_family = AF_INET,
+					.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	EXPECT(fd >= 0 && bind(fd, (struct sockaddr *)ret_at, size) == 0 && listen(fd, 8) == 0);
 	EXPECT(getsockname(fd, (struct sockaddr *)ret_at, &size) == 0);
 	return fd;
@@ -269,7 +271,8 @@ static int listening(struct sockaddr_in *ret_at)
 static void use_network(struct fixture *f)
 {
 	const struct confine_rule rules[] = { { f->inside, -1, ALL } };
-	struct sockaddr_in at, other = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in at, other = { .sin_family = AF_INET,
+					 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int listener = listening(&at), before = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), accepted;
 

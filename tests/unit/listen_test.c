@@ -203,7 +203,8 @@ static void nobody_and_no_descriptors_are_told_apart(void **state)
 /* A listening socket as somebody else would have opened it. */
 static int foreign(int type, bool listening, uint16_t *ret_port)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(sa);
 	int fd = socket(AF_INET, type, 0);
 

@@ -103,7 +103,8 @@ static size_t zlib_stream(const struct batch_pages *b, int level, int window, in
 
 static void every_decoder_reads_all_that_zlib_can_write(void **state)
 {
-	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE, Z_FIXED };
+	static const int strategies[] = { Z_DEFAULT_STRATEGY, Z_FILTERED, Z_HUFFMAN_ONLY, Z_RLE,
+					  Z_FIXED };
 	struct packet packet = { .id = METHOD_ZLIB };
 	struct method *receiver;
 	struct batch_pages b;

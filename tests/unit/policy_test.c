@@ -20,7 +20,8 @@
 
 /* All rungs that "none, -5, -1, 1, 3, 6, 9" are, and the two between and above. */
 static const double true_cost[POLICY_RUNGS] = { 0, 0.7, 0.9, 1.2, 1.4, 2.3, 6.5, 17, 70, 110, 300 };
-static const double true_ratio[POLICY_RUNGS] = { 1, 0.50, 0.40, 0.35, 0.32, 0.30, 0.29, 0.285, 0.282, 0.28, 0.27 };
+static const double true_ratio[POLICY_RUNGS] = { 1, 0.50, 0.40, 0.35, 0.32, 0.30, 0.29, 0.285,
+						 0.282, 0.28, 0.27 };
 
 struct path {
 	double rate;             /* bytes per ns: GB/s; this thread's part of the link */

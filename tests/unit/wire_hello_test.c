@@ -445,7 +445,8 @@ static void extensions_of_ours_have_their_length_and_come_once(void **state)
 	static const uint8_t long_delta[] = { 0, 1, 0, 1, 0, 1, 0 };
 	static const uint8_t two_deltas[] = { 0, 2, 0, 1, 0, 0, 0, 1, 0, 0 };
 	static const uint8_t short_ended[] = { 0, 1, 0, 2, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
-	static const uint8_t large_ended[] = { 0, 1, 0, 2, 0, 16, 0x40, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t large_ended[] = { 0, 1, 0, 2, 0, 16, 0x40, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+					       0, 0, 0, 0, 0, 0 };
 	static const uint8_t short_secret[] = { 0, 1, 0, 3, 0, 1, 7 };
 	static const uint8_t short_basis[] = { 0, 1, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 1 };
 	const struct wire_message h = hello(), w = welcome();
