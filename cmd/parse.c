@@ -111,7 +111,8 @@ static size_t parse_unit_size(const char *text)
 	return size;
 }
 
-bool parse_duration(const char *text, uint64_t *ret_ms)
+/* A number and one of @units, and nothing behind it. */
+static bool parse_with(const struct parse_unit *units, const char *text, uint64_t *ret)
 {
 	const struct parse_unit *unit;
 	struct parse_number number;
@@ -120,21 +121,18 @@ bool parse_duration(const char *text, uint64_t *ret_ms)
 	if (!parse_number(&text, &number))
 		return false;
 	size = parse_unit_size(text);
-	unit = parse_find(parse_times, text, size);
-	return unit && !text[size] && parse_apply(&number, unit, ret_ms);
+	unit = parse_find(units, text, size);
+	return unit && !text[size] && parse_apply(&number, unit, ret);
+}
+
+bool parse_duration(const char *text, uint64_t *ret_ms)
+{
+	return parse_with(parse_times, text, ret_ms);
 }
 
 bool parse_size(const char *text, uint64_t *ret_bytes)
 {
-	const struct parse_unit *unit;
-	struct parse_number number;
-	size_t size;
-
-	if (!parse_number(&text, &number))
-		return false;
-	size = parse_unit_size(text);
-	unit = parse_find(parse_sizes, text, size);
-	return unit && !text[size] && parse_apply(&number, unit, ret_bytes);
+	return parse_with(parse_sizes, text, ret_bytes);
 }
 
 bool parse_rate(const char *text, uint64_t *ret_bytes_per_second)
