@@ -135,8 +135,8 @@ static inline void raw_expect_dropped(int fd)
 
 /* ---- Messages. ---- */
 
-static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
-				const uint8_t *token)
+static inline bool raw_try_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
+				    const uint8_t *token)
 {
 	struct wire_preamble p = { .version = 1, .role = role, .channel = channel,
 				   .generation = generation };
@@ -145,14 +145,28 @@ static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t
 	if (token)
 		memcpy(p.token, token, sizeof(p.token));
 	wire_put_preamble(&p, raw);
-	raw_send(fd, raw, sizeof(raw));
+	return raw_try_send(fd, raw, sizeof(raw));
+}
+
+static inline void raw_preamble(int fd, uint8_t role, uint32_t channel, uint32_t generation,
+				const uint8_t *token)
+{
+	if (!raw_try_preamble(fd, role, channel, generation, token))
+		fail_msg("the peer has gone: %s", strerror(errno));
+}
+
+/* False when the peer has gone. */
+static inline bool raw_try_say(int fd, const struct wire_message *m)
+{
+	uint8_t frame[WIRE_MAX_FRAME];
+
+	return raw_try_send(fd, frame, wire_put_message(m, frame));
 }
 
 static inline void raw_say(int fd, const struct wire_message *m)
 {
-	uint8_t frame[WIRE_MAX_FRAME];
-
-	raw_send(fd, frame, wire_put_message(m, frame));
+	if (!raw_try_say(fd, m))
+		fail_msg("the peer has gone: %s", strerror(errno));
 }
 
 /* The next message; false when the peer has closed. */
@@ -218,14 +232,21 @@ static inline struct wire_hello raw_hello(uint32_t channels, uint64_t size)
 	return h;
 }
 
-static inline int raw_open_control(uint16_t port, const struct wire_hello *hello)
+/* False when the peer has gone. */
+static inline bool raw_try_hello(int fd, const struct wire_hello *hello)
 {
 	struct wire_message m = { .type = WIRE_HELLO };
-	int fd = raw_connect(port);
 
 	m.hello = *hello;
-	raw_preamble(fd, WIRE_ROLE_CONTROL, 0, 0, NULL);
-	raw_say(fd, &m);
+	return raw_try_preamble(fd, WIRE_ROLE_CONTROL, 0, 0, NULL) && raw_try_say(fd, &m);
+}
+
+static inline int raw_open_control(uint16_t port, const struct wire_hello *hello)
+{
+	int fd = raw_connect(port);
+
+	if (!raw_try_hello(fd, hello))
+		fail_msg("the peer has gone: %s", strerror(errno));
 	return fd;
 }
 

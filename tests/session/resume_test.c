@@ -306,16 +306,18 @@ static void what_is_in_place_is_the_basis_for_who_starts_anew(void **state)
 
 /*
  * It may not have noticed yet that the sender before has gone, and refuse; or be between the two
- * sessions, and close.
+ * sessions, and close, before it has heard HELLO or after.
  */
 static int open_when_free(const struct raw_sender *sender, struct wire_message *ret)
 {
 	unsigned waited = 0;
+	bool heard;
 	int fd;
 
 	for (;;) {
-		fd = raw_open_control(sender->port, &sender->hello);
-		if (!testing_patience(&waited, raw_hear(fd, ret) && ret->type != WIRE_REFUSE))
+		fd = raw_connect(sender->port);
+		heard = raw_try_hello(fd, &sender->hello) && raw_hear(fd, ret);
+		if (!testing_patience(&waited, heard && ret->type != WIRE_REFUSE))
 			break;
 		close(fd);
 	}
