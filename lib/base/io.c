@@ -5,7 +5,6 @@
 #include "base/io.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 ssize_t io_pread(int fd, void *buffer, size_t size, uint64_t offset)
@@ -40,30 +39,6 @@ int io_pwrite(int fd, const void *bytes, size_t size, uint64_t offset)
 		if (put < 0)
 			return errno;
 		/* No byte and no error: the end of a device, on some systems. */
-		if (put == 0)
-			return ENOSPC;
-		done += (size_t)put;
-	}
-	return 0;
-}
-
-int io_write(int fd, const void *bytes, size_t size)
-{
-	const uint8_t *from = bytes;
-	size_t done = 0;
-	ssize_t put;
-
-	while (done < size) {
-		put = write(fd, from + done, size - done);
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put < 0 && errno == EAGAIN) {
-			/* Whoever shares a terminal with us may have made it non-blocking. */
-			poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
-			continue;
-		}
-		if (put < 0)
-			return errno;
 		if (put == 0)
 			return ENOSPC;
 		done += (size_t)put;

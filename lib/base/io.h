@@ -20,9 +20,6 @@ ssize_t io_pread(int fd, void *buffer, size_t size, uint64_t offset) MFD_MUST_CH
 /* Write all @size bytes; 0 or an errno.  A write of 0 bytes counts as ENOSPC. */
 int io_pwrite(int fd, const void *bytes, size_t size, uint64_t offset) MFD_MUST_CHECK;
 
-/* Write all @size bytes to a stream; 0 or an errno. */
-int io_write(int fd, const void *bytes, size_t size) MFD_MUST_CHECK;
-
 /*
  * Drop @done bytes from the front of @iov[0..count): the first entry that still holds any, with its
  * base moved on.

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Loops over system calls: short transfers, signals in the middle, full outputs, descriptors at
- * scope end.
+ * Loops over system calls: short transfers, full outputs, descriptors at scope end.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,17 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
-
-#define BIG (1u << 20)
 
 /* A file without a name, in $TMPDIR or /tmp. */
 static int open_scratch(void)
@@ -95,16 +89,11 @@ static void errors_come_back_as_errno(void **state)
 	assert_int_equal(io_pread(-1, &byte, 1, 0), -1);
 	assert_int_equal(errno, EBADF);
 	assert_int_equal(io_pwrite(-1, &byte, 1, 0), EBADF);
-	assert_int_equal(io_write(-1, &byte, 1), EBADF);
 	assert_true(full >= 0);
 	assert_int_equal(io_pwrite(full, &byte, 1, 0), ENOSPC);
-	assert_int_equal(io_write(full, &byte, 1), ENOSPC);
 	assert_int_equal(pipe(fds), 0);
 	assert_int_equal(io_pwrite(fds[1], &byte, 1, 0), ESPIPE);
-	assert_int_equal(io_write(fds[1], &byte, 1), 0);
 	close(fds[0]);
-	signal(SIGPIPE, SIG_IGN);
-	assert_int_equal(io_write(fds[1], &byte, 1), EPIPE);
 	close(fds[1]);
 }
 
@@ -114,91 +103,6 @@ static void writing_nothing_is_no_error(void **state)
 
 	(void)state;
 	assert_int_equal(io_pwrite(full, NULL, 0, 0), 0);
-	assert_int_equal(io_write(full, NULL, 0), 0);
-}
-
-struct reader {
-	int fd;
-	uint8_t *bytes;
-	size_t got;
-};
-
-/* Takes BIG bytes out of a pipe in small pieces. */
-static void *read_in_thread(void *arg)
-{
-	struct reader *r = arg;
-	size_t want;
-	ssize_t n;
-
-	while (r->got < BIG) {
-		want = BIG - r->got < 1000 ? BIG - r->got : 1000;
-		n = read(r->fd, r->bytes + r->got, want);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		r->got += (size_t)n;
-	}
-	return NULL;
-}
-
-/* io_write of BIG bytes through a pipe that holds far less, into a slow reader. */
-static void write_through_pipe(int flags)
-{
-	uint8_t *out = malloc(BIG);
-	struct reader r = { .bytes = malloc(BIG) };
-	pthread_t thread;
-	int fds[2];
-
-	assert_non_null(out);
-	assert_non_null(r.bytes);
-	fill(out, BIG);
-	assert_int_equal(pipe(fds), 0);
-	assert_int_equal(fcntl(fds[1], F_SETFL, flags), 0);
-	r.fd = fds[0];
-	assert_int_equal(pthread_create(&thread, NULL, read_in_thread, &r), 0);
-	assert_int_equal(io_write(fds[1], out, BIG), 0);
-	close(fds[1]);
-	pthread_join(thread, NULL);
-	close(fds[0]);
-	assert_int_equal(r.got, BIG);
-	assert_memory_equal(r.bytes, out, BIG);
-	free(r.bytes);
-	free(out);
-}
-
-static void short_writes_are_continued(void **state)
-{
-	(void)state;
-	write_through_pipe(0);
-}
-
-static void a_non_blocking_stream_is_waited_for(void **state)
-{
-	(void)state;
-	write_through_pipe(O_NONBLOCK);
-}
-
-static void on_alarm(int signal_number)
-{
-	(void)signal_number;
-}
-
-static void signals_do_not_interrupt(void **state)
-{
-	struct sigaction old, action = { .sa_handler = on_alarm }; /* no SA_RESTART */
-	const struct timespec soon = { .tv_nsec = 200000 };
-	const struct itimerspec when = { .it_value = soon, .it_interval = soon };
-	timer_t timer;
-
-	(void)state;
-	assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
-	assert_int_equal(timer_create(CLOCK_MONOTONIC, NULL, &timer), 0);
-	assert_int_equal(timer_settime(timer, 0, &when, NULL), 0);
-	for (int i = 0; i < 5; i++)
-		write_through_pipe(i & 1 ? O_NONBLOCK : 0);
-	timer_delete(timer);
-	sigaction(SIGALRM, &old, NULL);
 }
 
 static void advance_drops_exactly_the_bytes_done(void **state)
@@ -288,9 +192,6 @@ int main(void)
 		cmocka_unit_test(reading_stops_at_the_end_of_the_file),
 		cmocka_unit_test(errors_come_back_as_errno),
 		cmocka_unit_test(writing_nothing_is_no_error),
-		cmocka_unit_test(short_writes_are_continued),
-		cmocka_unit_test(a_non_blocking_stream_is_waited_for),
-		cmocka_unit_test(signals_do_not_interrupt),
 		cmocka_unit_test(advance_drops_exactly_the_bytes_done),
 		cmocka_unit_test(advance_in_steps_reaches_the_end),
 		cmocka_unit_test(close_keeps_errno_and_takes_minus_one),
