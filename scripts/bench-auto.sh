@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# How close does --compress auto come to the best fixed setting?  For each path, transfers with auto and with a fixed setting take
-# turns, and the table has the median of the ratios of neighbours: below 1 auto was faster.
+# How close does --compress auto come to the best fixed setting?  For each path, transfers with auto
+# and with a fixed setting take turns, and the table has the median of the ratios of neighbours:
+# below 1 auto was faster.
 #
 # usage: bench-auto.sh [-b BUILD] [-i IMAGE] [-r RUNS] [-m MiB] [-c CHANNELS] [-a AUTO] [-s SETTINGS] [PATH...]
 #
@@ -12,7 +13,8 @@
 #	AUTO        what is compared with the rest, as METHOD or METHOD:LEVEL; default auto
 #	SETTINGS    the fixed ones; default: none zstd:-5 zstd:-1 zstd:1 zstd:3 zstd:6 zstd:9
 #
-# All files are in one directory in /dev/shm (or $TMPDIR), all namespaces are named after this process; both go whatever happens.
+# All files are in one directory in /dev/shm (or $TMPDIR), all namespaces are named after this
+# process; both go whatever happens.
 set -eu
 
 build=build image='' runs=5 mib='' channels='' auto=auto
@@ -54,8 +56,8 @@ trap clean EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# make_link RATE: two namespaces, a veth pair between them, tbf on both ends.  Its queue holds 10 ms, a burst 1 ms or what one
-# large segment takes.
+# make_link RATE: two namespaces, a veth pair between them, tbf on both ends.  Its queue holds 10
+# ms, a burst 1 ms or what one large segment takes.
 make_link()
 {
 	local bits
@@ -139,7 +141,8 @@ transfer()
 	rm -f "$work/out"
 }
 
-# measure PATH: lines of "SETTING AUTO-ns AUTO-bytes FIXED-ns FIXED-bytes", who comes first taking turns.
+# measure PATH: lines of "SETTING AUTO-ns AUTO-bytes FIXED-ns FIXED-bytes", who comes first taking
+# turns.
 measure()
 {
 	local run setting first second

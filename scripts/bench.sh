@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# How fast is mfd here, and beside what else is installed?  Build, then scripts/bench.py: see `bench.sh --help`.
+# How fast is mfd here, and beside what else is installed?  Build, then scripts/bench.py: see
+# `bench.sh --help`.
 #
 # usage: bench.sh [--quick] [--image FILE] [--runs N] [--channels N] [table|micro|sparse|scaling|sweep|small]...
 set -eu

@@ -21,14 +21,15 @@ check_atomics_stay_in_core()
 		sed -E 's/^([^:]*:[0-9]+):.*/\1: atomics live in lib\/core alone/'
 }
 
-# The fences of lib/core/fence.h count as operations where they are used, and FENCE_SCAN as an acquire.
+# The fences of lib/core/fence.h count as operations where they are used, FENCE_SCAN as an acquire.
 check_operations()
 {
 	# shellcheck disable=SC2016  # awk's dollars
 	find lib/core -name '*.[ch]' | sort | xargs awk -v reach="$reach" '
 	function place(n) { return FILENAME ":" n }
 
-	# The code of a line without its comments and strings; `inside` says whether a comment is still open.
+	# The code of a line without its comments and strings; `inside` says whether a comment is
+	# still open.
 	function code_of(text,    at) {
 		gsub(/"([^"\\]|\\.)*"/, "\"\"", text)
 		for (;;) {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# --help and the man page of each program name the same options: the same short and long forms together, with the same argument.
+# --help and the man page of each program name the same options: the same short and long forms
+# together, with the same argument.
 #
 # usage: check-help.sh [DIRECTORY OF THE PROGRAMS]
 set -eu
@@ -13,7 +14,8 @@ status=0
 
 # Both print one option a line, as "-C --channels=N".
 
-# Options begin a line of --help, two blanks or six from its edge; two blanks separate them from what they do.
+# Options begin a line of --help, two blanks or six from its edge; two blanks separate them from
+# what they do.
 of_help() {
 	unset ARGP_HELP_FMT
 	"$1" --help | sed -nE '/^ {2,6}-/ { s/^ +//; s/ {2,}.*//; s/, / /g; p; }'

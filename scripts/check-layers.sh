@@ -8,7 +8,7 @@
 set -u
 unset CDPATH
 
-# Who may include what, besides its own folder.  `lib` is what lies directly in lib/: the public API.
+# Who may include what, besides its own folder.  `lib` is what lies directly in lib/, the public API.
 table='
 cmd       lib
 lib       send recv source sink net wire compress core base
@@ -53,7 +53,7 @@ list_includes()
 	done
 }
 
-# One violation a line from "file:line:name" on stdin; the folder arrows as "from to" into the file $1.
+# One violation a line from "file:line:name" on stdin; the folder arrows as "from to" into file $1.
 check_includes() # arrows
 {
 	while IFS=: read -r file line quoted; do
@@ -91,8 +91,8 @@ check_tree() # root
 		fi
 		check_includes "$work/arrows" <"$work/includes" >"$work/violations"
 
-		# The table has no circle, so what keeps to it has none; this names those that violations,
-		# or a changed table, make.
+		# The table has no circle, so what keeps to it has none; this names those that
+		# violations, or a changed table, make.
 		sort -u "$work/arrows" | tsort 2>"$work/circle" >/dev/null ||
 			sed -n 's/^tsort: \([a-z]*\)$/\1/p' "$work/circle" | tr '\n' ' ' |
 				sed 's/^/folders include each other in a circle: /;s/ *$/\n/' >>"$work/violations"

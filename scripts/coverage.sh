@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Which lines do the tests reach?  Builds with gcc --coverage, runs the unit and session tests and the fuzzers' corpora, and prints for
-# each folder how many of its lines ran; with -v those that did not, by file.
+# Which lines do the tests reach?  Builds with gcc --coverage, runs the unit and session tests and
+# the fuzzers' corpora, and prints for each folder how many of its lines ran; with -v those that did
+# not, by file.
 #
 # usage: coverage.sh [-v] [FOLDER...]       default: lib/wire lib/recv compress; exit status 1 if one is not over 90 %
 set -eu

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install what is missing, on Debian, as root: `deps.sh build` for the programs, `deps.sh test` for the test suite as well.
+# Install what is missing, on Debian, as root: `deps.sh build` for the programs, `deps.sh test` for
+# the test suite as well.
 set -eu
 
 build="gcc libc6-dev cmake make pkg-config zlib1g-dev libzstd-dev libxxhash-dev libisal-dev libdeflate-dev"

@@ -1,8 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Fuzz everything that parses, with ASan and UBSan: each target for so many seconds, a whole receiving session for three times as long.
-# One line for each; exit status 1 if there is a finding, which stays in build-fuzz/findings.  What is found on the way that reaches
-# new code is kept in build-fuzz/corpus, for the next run; tests/fuzz/corpus is only read.
+# Fuzz everything that parses, with ASan and UBSan: each target for so many seconds, a whole
+# receiving session for three times as long.
+# One line for each; exit status 1 if there is a finding, which stays in build-fuzz/findings.  What
+# is found on the way that reaches new code is kept in build-fuzz/corpus, for the next run;
+# tests/fuzz/corpus is only read.
 #
 # usage: fuzz.sh [SECONDS [TARGET...]]      default: 60, all
 set -u

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Everything once, on a fresh Debian as root: install what is missing, build, make an image of mixed content, move it over
-# loopback with 8 channels, compare.
+# Everything once, on a fresh Debian as root: install what is missing, build, make an image of mixed
+# content, move it over loopback with 8 channels, compare.
 set -eu
 cd "$(dirname "$0")/.."
 

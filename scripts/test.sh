@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Install what is missing, build and run the test suite: plain, with ASan and UBSan, and with TSan for whatever has threads.
+# Install what is missing, build and run the test suite: plain, with ASan and UBSan, and with TSan
+# for whatever has threads.
 # `test.sh long` runs the tests with the label `long` as well.
 set -eu
 cd "$(dirname "$0")/.."

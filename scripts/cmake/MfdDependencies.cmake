@@ -12,7 +12,8 @@ if(NOT ZLIB_FOUND)
 endif()
 
 # Faster ways to code and decode zlib streams; without them zlib itself does it.
-# mfd_optional(NAME MODULE>=VERSION PACKAGE): MFD_WITH_<NAME> is AUTO (where it is found), ON (or stop) or OFF; sets MFD_HAVE_<NAME>.
+# mfd_optional(NAME MODULE>=VERSION PACKAGE): MFD_WITH_<NAME> is AUTO (where it is found), ON (or
+# stop) or OFF; sets MFD_HAVE_<NAME>.
 function(mfd_optional name module package)
 	set(MFD_WITH_${name} AUTO CACHE STRING "Use ${module} for zlib streams: AUTO, ON or OFF")
 	set_property(CACHE MFD_WITH_${name} PROPERTY STRINGS AUTO ON OFF)
@@ -56,7 +57,8 @@ set(CMAKE_REQUIRED_LIBRARIES PkgConfig::XXHASH)
 check_symbol_exists(XXH3_64bits_dispatch "xxhash.h;xxh_x86dispatch.h" MFD_HAVE_XXH_DISPATCH)
 unset(CMAKE_REQUIRED_LIBRARIES)
 
-# argp is part of glibc.  Elsewhere (musl, macOS, BSD) argp-standalone provides it: set CMAKE_PREFIX_PATH to where it is installed.
+# argp is part of glibc.  Elsewhere (musl, macOS, BSD) argp-standalone provides it: set
+# CMAKE_PREFIX_PATH to where it is installed.
 add_library(MfdArgp INTERFACE)
 check_symbol_exists(argp_parse argp.h MFD_ARGP_IN_LIBC)
 if(NOT MFD_ARGP_IN_LIBC)

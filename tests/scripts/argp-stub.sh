@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Where libc has no argp, CMake finds argp-standalone, and says clearly what is missing when there is none either.  Here libc has it,
-# so CMake is told that it does not, and argp-standalone is a stub: a header and a library that hand over to libc under another
-# name, so that it shows which one was used.
+# Where libc has no argp, CMake finds argp-standalone, and says clearly what is missing when there
+# is none either.  Here libc has it, so CMake is told that it does not, and argp-standalone is a
+# stub: a header and a library that hand over to libc under another name, so that it shows which one
+# was used.
 set -eu
 cd "$(dirname "$0")/../.."
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The programs are built as distributions build theirs: position independent, bound at once, read-only after that, no executable
-# stack, stack protector, fortified libc calls.  A program that is none of this shows that the test can see it.
+# The programs are built as distributions build theirs: position independent, bound at once,
+# read-only after that, no executable stack, stack protector, fortified libc calls.  A program that
+# is none of this shows that the test can see it.
 #
 # usage: hardening.sh COMPILER BUILD-TYPE
 set -eu

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A build without tests needs a compiler and the libraries of the programs, nothing else; it gives no warnings with gcc or clang; and
-# installing it puts everything where GNU directories want it.
+# A build without tests needs a compiler and the libraries of the programs, nothing else; it gives
+# no warnings with gcc or clang; and installing it puts everything where GNU directories want it.
 set -eu
 cd "$(dirname "$0")/../.."
 

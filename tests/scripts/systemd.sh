@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The systemd units: systemd can read them, and finds little that the service could do besides its work.
+# The systemd units: systemd reads them, and finds little that the service could do but its work.
 #
 # usage: systemd.sh DIRECTORY-OF-THE-SERVICE
 set -eu

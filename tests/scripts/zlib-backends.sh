@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The libraries that make the method zlib faster are optional.  With each subset of them mfd builds without a warning, its tests of
-# methods pass, and the programs name what they use; one that is asked for and missing stops CMake with what to do about it.
+# The libraries that make the method zlib faster are optional.  With each subset of them mfd builds
+# without a warning, its tests of methods pass, and the programs name what they use; one that is
+# asked for and missing stops CMake with what to do about it.
 set -eu
 cd "$(dirname "$0")/../.."
 
