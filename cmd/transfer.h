@@ -7,7 +7,6 @@
 #define MFD_CMD_TRANSFER_H
 
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "mfd.h"
 #include "portfile.h"

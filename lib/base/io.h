@@ -6,7 +6,6 @@
 #ifndef MFD_BASE_IO_H
 #define MFD_BASE_IO_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>

@@ -7,7 +7,6 @@
 #define MFD_PROCESS_FILTER_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"

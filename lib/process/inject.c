@@ -12,7 +12,6 @@
  */
 #include "process/inject.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <time.h>

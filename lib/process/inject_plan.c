@@ -9,7 +9,6 @@
  */
 #include "process/inject.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,6 @@
  */
 #include "send/failover.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"

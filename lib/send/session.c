@@ -4,7 +4,6 @@
  */
 #include "send/failover.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,7 +7,6 @@
  * sends is noted in the order in which it does, which is an order that works.  The rest no sender
  * here says yet, or only a broken one, and is put together by hand.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -10,7 +10,6 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "net/address.h"

@@ -6,14 +6,12 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include <elf.h>
 #include <sys/procfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "process/notes.h"
