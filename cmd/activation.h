@@ -17,9 +17,7 @@ struct activation {
 	size_t count;            /* 0: we were started some other way */
 };
 
-/*
- * What the environment says, which is then taken out of it.  Before anything is opened.
- */
+/* What the environment says, which is then taken out of it.  Before anything is opened. */
 void activation_take(struct activation *a);
 
 #endif

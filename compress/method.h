@@ -139,9 +139,7 @@ const struct method_ops *method_at(unsigned i);
 bool method_check_level(const struct method_ops *ops, int level,
 			struct mfd_error *err) MFD_MUST_CHECK;
 
-/*
- * The rest is for methods.
- */
+/* The rest is for methods. */
 
 /* For methods with nothing to choose from: @ops's name. */
 const char *method_own_encoder(const struct method_ops *ops, int level);

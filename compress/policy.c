@@ -54,9 +54,7 @@
 #define POLICY_TRIALS 0.005
 #define POLICY_PURSE_NS (50 * MS)
 
-/*
- * Of what a packet shows, this part is believed at once; the first packets are believed more.
- */
+/* Of what a packet shows, this part is believed at once; the first packets are believed more. */
 #define POLICY_GAIN 0.1
 #define POLICY_TRIAL_GAIN 0.3
 

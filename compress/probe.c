@@ -67,9 +67,7 @@ bool probe_incompressible(const struct method_pages *pages)
 	for (uint32_t i = 0; i < PROBE_PIECES; i++) {
 		const uint32_t nth = (uint32_t)((uint64_t)i * pages->data_pages / PROBE_PIECES);
 
-		/*
-		 * Another place in each page: headers and trailers do not stand for all of it.
-		 */
+		/* Another place in each page: headers and trailers do not stand for all of it. */
 		probe_add(&p, probe_page(pages, nth, &at, &passed) +
 				      (size_t)(i * 7 % places) * PROBE_PIECE);
 	}

@@ -88,9 +88,7 @@ static bool place_open_directory(struct place *p, char *target, struct mfd_error
 	if (slash != NULL)
 		*slash = '\0';
 	p->dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	/*
-	 * One that we may write to but not list still does; only place_sync() will do nothing.
-	 */
+	/* One that we may write to but not list still does; only place_sync() will do nothing. */
 	if (p->dir < 0 && errno == EACCES)
 		p->dir = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return p->dir >= 0 || error_set_os(err, MFD_CANT_CREATE, errno, "%s", p->path);
@@ -279,9 +277,7 @@ bool place_inherit(const struct place *p, int fd, struct mfd_error *err)
 		if (fchown(fd, (uid_t)-1, p->old.st_gid) < 0)
 			mode &= 01707 | (mode & S_IRWXO) << 3;
 	}
-	/*
-	 * A mode that can't be set stays 0600, which is stricter: no reason to lose the image.
-	 */
+	/* A mode that can't be set stays 0600, which is stricter: no reason to lose the image. */
 	(void)fchmod(fd, mode);
 	return true;
 }

@@ -318,8 +318,9 @@ static void breach_is_refused(void **state)
 	struct raw_sender sender;
 	struct testing_scene s;
 
-	scene_open(&s, &sender, b->claim, 2);
+	scene_begin(&s, b->claim);
 	s.sink.commit_ms = 20000; /* what is said after END comes before the output is in place */
+	raw_open(&sender, s.pair.port, 2, s.image.size);
 	if (b->packet)
 		send_bad_packet(&sender, &s.image, b);
 	else if (b->end)

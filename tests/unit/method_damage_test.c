@@ -144,10 +144,7 @@ static void noise_is_refused(void **state)
 		good_make(&g, codecs[c], 2);
 		for (uint64_t seed = 0; seed < 200; seed++) {
 			fill_page(noise, RANDOM, seed);
-			/*
-			 * Every other one with the right beginning, to get past the first
-			 * look.
-			 */
+			/* Every other one with the right beginning, to get past the first look. */
 			if (seed & 1)
 				memcpy(noise, g.packet.bytes, 12);
 			assert_refused(g.receiver, noise, 1 + seed * 20, g.b.bytes,

@@ -252,9 +252,7 @@ static void a_short_transfer_is_no_disaster(void **state)
 	}
 }
 
-/*
- * Until the policy has been at @wanted or beyond (@side < 0: or below) for the first time; ns.
- */
+/* Until the policy has been at @wanted or beyond (@side < 0: or below) for the first time; ns. */
 static double time_to(struct policy *p, struct sim *s, unsigned wanted, int side)
 {
 	const double began = s->now;

@@ -389,10 +389,7 @@ static void names_as_long_as_they_may_be_work(void **state)
 	make(f, scratch_at(&f->scratch, name), &plain);
 	assert_true(is_new(f->scratch.path));
 
-	/*
-	 * Two-byte characters, so that the cut would fall into the middle of one at some
-	 * offset.
-	 */
+	/* Two-byte characters, so that the cut would fall into the middle of one at some offset. */
 	for (i = 0; i + 1 < NAME_MAX; i += 2)
 		memcpy(name + i, "\xc3\xa4", 2);
 	make(f, scratch_at(&f->scratch, name), &plain);
