@@ -138,7 +138,9 @@ static bool maps_parse_lines(FILE *file, char **line, struct maps *ret, struct m
 		if (!maps_append(ret, &allocated, &head, name, err))
 			return false;
 	}
-	return !ferror(file) || error_set_os(err, MFD_IO, errno, "list of mappings");
+	/* ESRCH: it was there when its list was opened. */
+	return !ferror(file) || error_set_os(err, errno == ESRCH ? MFD_NO_INPUT : MFD_IO, errno,
+					     "list of mappings");
 }
 
 bool maps_parse(FILE *file, struct maps *ret, struct mfd_error *err)

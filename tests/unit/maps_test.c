@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,6 +215,29 @@ static void what_is_gone_is_no_input(void **state)
 	assert_int_equal(err.status, MFD_NO_INPUT);
 }
 
+/* It ends between the opening of its list and the reading. */
+static void what_goes_meanwhile_is_no_input_either(void **state)
+{
+	pid_t child = fork();
+	struct maps maps;
+	char path[64];
+	FILE *file;
+
+	(void)state;
+	if (child == 0)
+		for (;;)
+			pause();
+	assert_true(child > 0);
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)child);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	assert_false(maps_parse(file, &maps, &err));
+	assert_int_equal(err.status, MFD_NO_INPUT);
+	fclose(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +250,7 @@ int main(void)
 		cmocka_unit_test(kinds_are_told_by_their_names),
 		cmocka_unit_test(this_process_is_read),
 		cmocka_unit_test(what_is_gone_is_no_input),
+		cmocka_unit_test(what_goes_meanwhile_is_no_input_either),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
