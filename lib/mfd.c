@@ -338,16 +338,23 @@ static bool send_come_back(struct mfd_send *send, unsigned *left, struct mfd_err
 	return false;
 }
 
+/* What of --cache can't be done; NULL: nothing. */
+static const char *cache_warning(const struct mfd_send_options *o)
+{
+	if (o->cache == MFD_CACHE_KEEP)
+		return NULL;
+	if (!strcmp(o->image, "-"))
+		return "--cache: standard input is read as it comes";
+	return is_process(o->image) ? "--cache: a process's memory is read as it is" : NULL;
+}
+
 bool mfd_send_run(struct mfd_send *send, struct mfd_error *err)
 {
 	const struct mfd_send_options *o = send->options;
 	unsigned left = o->retries;
 
 	mfd_common_warn(o->notice, o->opaque, send->source->info.warning);
-	if (o->cache != MFD_CACHE_KEEP && !strcmp(o->image, "-"))
-		mfd_common_warn(o->notice, o->opaque, "--cache: standard input is read as it comes");
-	if (o->cache != MFD_CACHE_KEEP && is_process(o->image))
-		mfd_common_warn(o->notice, o->opaque, "--cache: a process's memory is read as it is");
+	mfd_common_warn(o->notice, o->opaque, cache_warning(o));
 	do {
 		if (send_session_run(send->session, err))
 			return true;

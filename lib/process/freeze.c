@@ -439,8 +439,3 @@ bool freezer_same(const struct freezer *f, struct mfd_error *err)
 {
 	return freezer_has_commands(f) || target_same(&f->target, err);
 }
-
-int freezer_pidfd(const struct freezer *f)
-{
-	return f->target.pidfd;
-}

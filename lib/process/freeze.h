@@ -131,7 +131,4 @@ bool freezer_userfaultfd(struct freezer *f, int flags, int *ret_fd,
  */
 bool freezer_same(const struct freezer *f, struct mfd_error *err) MFD_MUST_CHECK;
 
-/* A pidfd of the target, for poll(2) and the like; the freezer's. */
-int freezer_pidfd(const struct freezer *f);
-
 #endif

@@ -146,7 +146,8 @@ static const struct rule *find_rule(const struct proxy *p, const struct connecti
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	return (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port),
+				     .sin_addr = { htonl(INADDR_LOOPBACK) } };
 }
 
 static void close_both(struct connection *c, bool reset)

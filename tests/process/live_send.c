@@ -15,7 +15,8 @@
 int main(int argc, char **argv)
 {
 	struct mfd_send_options o = {
-		.method = "zstd", .level = MFD_LEVEL_DEFAULT, .connect_timeout_ms = 10000, .timeout_ms = 30000,
+		.method = "zstd", .level = MFD_LEVEL_DEFAULT,
+		.connect_timeout_ms = 10000, .timeout_ms = 30000,
 		.live = true, .downtime_ms = 300, .rounds = 10, .max_freeze_ms = 60000,
 	};
 	struct mfd_stats stats;
