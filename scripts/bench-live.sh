@@ -99,7 +99,8 @@ answers()
 	awk '/^Thread / { delete seen; inside = 1 } !inside { next }
 		/^#/ && match($0, / (main|churn|breed) \(/) { name = substr($0, RSTART + 1, RLENGTH - 3); if (!seen[name]++) print name }' gdb.txt | sort
 	grep ' AT_' gdb.txt
-	grep -oE ' /.*$' gdb.txt | sort -u
+	# Of the mappings only: frames name files too, and the line that a thread was at.
+	sed -nE 's/^ +0x.* (\/.*)$/\1/p' gdb.txt | sort -u
 }
 
 take_mfd()
